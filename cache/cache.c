@@ -1,0 +1,192 @@
+/*
+ * cache.c - the parts put together, in the order in which they start and end.
+ *
+ * End: the mount stops; cache_stop() ends the readers, lets the store commit and joins the timer;
+ * the backing stores are destroyed, which ends the fetches under way (they land in the arena until
+ * then); cache_destroy().
+ */
+#include "cache/cache.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/thread.h"
+#include "cache/core.h"
+
+#define WRITE_SHARE 4 /* of the arena: what may be lent to the store at a time */
+#define AHEAD_SHARE 2
+
+static void init_limits(struct cache *cache, const struct cache_config *config)
+{
+	cache->block_len = (uint32_t)config->block_len;
+	cache->ahead_max = config->memory / AHEAD_SHARE;
+	cache->prefetch_max =
+		config->prefetch_max < cache->ahead_max ? config->prefetch_max : cache->ahead_max;
+	cache->write_max = config->memory / WRITE_SHARE;
+	atomic_store(&cache->read_timeout, config->read_timeout);
+}
+
+static void init_lists(struct cache *cache)
+{
+	TAILQ_INIT(&cache->by_deadline);
+	TAILQ_INIT(&cache->for_frames);
+	TAILQ_INIT(&cache->retries);
+	CHECK(pthread_mutex_init(&cache->lock, NULL) == 0);
+	thread_cond_init(&cache->written);
+	thread_cond_init(&cache->timer_cond);
+	cache_objects_init(cache);
+}
+
+static void fini_lists(struct cache *cache)
+{
+	cache_objects_fini(cache);
+	pthread_cond_destroy(&cache->timer_cond);
+	pthread_cond_destroy(&cache->written);
+	pthread_mutex_destroy(&cache->lock);
+}
+
+int cache_create(const struct cache_config *config, const struct clock *clock,
+		 struct cache **out_cache, char *problem, size_t problem_size)
+{
+	struct cache *cache;
+	int error;
+
+	error = cache_options.validate(config, problem, problem_size);
+	if (error)
+		return error;
+	error = -ENOMEM;
+	cache = calloc(1, sizeof(*cache));
+	if (!cache)
+		goto report;
+	cache->clock = clock;
+	init_limits(cache, config);
+	init_lists(cache);
+	error = counters_init(&cache->counters, "cache", cache_counter_specs, CACHE_COUNTER_COUNT);
+	if (error)
+		goto fini_cache_lists;
+	error = window_init(&cache->window, config->memory, config->huge_pages, &cache->counters,
+			    cache_write_drop_dirty);
+	if (error)
+		goto fini_counters;
+	error = store_create(config, clock, &cache->store);
+	if (error)
+		goto fini_window;
+	error = cache_timer_start(cache);
+	if (error)
+		goto destroy_store;
+	*out_cache = cache;
+	return 0;
+
+destroy_store:
+	store_stop(cache->store);
+	store_destroy(cache->store);
+fini_window:
+	window_fini(&cache->window);
+fini_counters:
+	counters_fini(&cache->counters);
+fini_cache_lists:
+	fini_lists(cache);
+	free(cache);
+report:
+	snprintf(problem, problem_size, "cannot start the cache with %llu bytes of memory: %s",
+		 (unsigned long long)config->memory, error_text(error));
+	return error;
+}
+
+void cache_stop(struct cache *cache)
+{
+	struct cache_work work;
+
+	cache_work_init(&work);
+	pthread_mutex_lock(&cache->lock);
+	cache->stopping = true;
+	cache_reads_cancel_locked(cache, &work);
+	cache_fills_retry_locked(cache, CLOCK_NEVER, &work);
+	pthread_mutex_unlock(&cache->lock);
+	cache_work_run(cache, &work);
+	cache_timer_stop(cache);
+	store_stop(cache->store);
+}
+
+/* What could not be written before the stop, and what has no reader any more. */
+static void drop_all(struct cache *cache)
+{
+	struct window_entry *entry;
+
+	CHECK(cache->fill_count == 0 && cache->write_count == 0);
+	pthread_mutex_lock(&cache->lock);
+	while ((entry = TAILQ_FIRST(&cache->window.lists[WINDOW_LIST_DIRTY]))) {
+		cache_write_drop_dirty(entry);
+		window_set_state(&cache->window, entry, WINDOW_CLEAN);
+	}
+	pthread_mutex_unlock(&cache->lock);
+}
+
+void cache_destroy(struct cache *cache)
+{
+	if (!cache)
+		return;
+	CHECK(cache->stopping && !cache->timer_started);
+	drop_all(cache);
+	store_destroy(cache->store);
+	CHECK(counter_get(&cache->counters, CACHE_MEMORY_PINNED) == 0);
+	window_fini(&cache->window);
+	counters_fini(&cache->counters);
+	fini_lists(cache);
+	free(cache);
+}
+
+void cache_reload(struct cache *cache, const struct cache_config *config)
+{
+	atomic_store(&cache->read_timeout, config->read_timeout);
+	store_reload(cache->store, config);
+}
+
+void cache_work_run(struct cache *cache, struct cache_work *work)
+{
+	struct window_entry *entry;
+	struct cache_read *read;
+
+	while ((entry = STAILQ_FIRST(&work->fills))) {
+		STAILQ_REMOVE_HEAD(&work->fills, to_fill);
+		cache_fill_start(cache, entry);
+	}
+	while ((read = TAILQ_FIRST(&work->ended))) {
+		TAILQ_REMOVE(&work->ended, read, p.link);
+		read->done(read);
+	}
+}
+
+const struct counters *cache_counters(const struct cache *cache)
+{
+	return &cache->counters;
+}
+
+const struct counters *cache_store_counters(const struct cache *cache)
+{
+	return store_counters(cache->store);
+}
+
+const struct histogram *cache_read_latency(const struct cache *cache)
+{
+	return &cache->latency;
+}
+
+uint64_t cache_memory_len(const struct cache *cache)
+{
+	return cache->window.arena.buddy.len;
+}
+
+unsigned cache_directory_count(const struct cache *cache)
+{
+	return store_directory_count(cache->store);
+}
+
+void cache_directory_status(struct cache *cache, unsigned index,
+			    struct cache_directory_status *out_status)
+{
+	store_directory_status(cache->store, index, out_status);
+}

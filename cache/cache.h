@@ -1,0 +1,235 @@
+/*
+ * cache.h - the door of the cache: open an object version, read a range of it, hint what comes
+ * next. Behind it: the arena (all payload memory, a hard bound), the window (blocks in memory), the
+ * store (blocks on SSD) and single flight over the backing store.
+ *
+ * Reads are asynchronous: structs of the caller, lent until done() has run. Nothing here blocks, so
+ * a few threads serve thousands of readers and a dead endpoint holds up only its own readers.
+ * done() runs on a thread of the cache or of a backing store, must not block, and may start further
+ * reads. Any thread may call anything.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/uio.h>
+
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/histogram.h"
+#include "base/option.h"
+#include "cache/backing.h"
+#include "cache/object.h"
+
+enum cache_policy {
+	CACHE_POLICY_EPOCH, /* fill up, then keep; the least recently used dataset gives way */
+	CACHE_POLICY_LRU,
+};
+
+struct cache_directory_config {
+	char *path;
+	uint64_t capacity; /* bytes; 0: what the file system has, less a reserve */
+};
+
+struct cache_config {
+	uint64_t memory; /* the arena: every payload byte the cache holds */
+	uint64_t block_len;
+	int policy;			   /* enum cache_policy */
+	struct option_structs directories; /* of struct cache_directory_config */
+	int64_t high_watermark; /* percent of the capacity at which eviction starts; live */
+	int64_t low_watermark;	/* ... and to which it goes down; live */
+	uint64_t read_timeout;	/* ns: a read that takes longer fails with -ETIMEDOUT; live */
+	uint64_t prefetch_max;	/* bytes that prefetches may have under way, all readers together */
+	bool huge_pages;
+};
+
+extern const struct option_group cache_options; /* of struct cache_config */
+
+enum cache_counter {
+	CACHE_READS,
+	CACHE_READ_BYTES,
+	CACHE_BYTES_MEMORY,  /* of CACHE_READ_BYTES: found in the window */
+	CACHE_BYTES_SSD,     /* ... waited for the SSD */
+	CACHE_BYTES_BACKING, /* ... waited for the backing store */
+	CACHE_FETCHES,	     /* blocks fetched from backing stores */
+	CACHE_FETCH_BYTES,
+	CACHE_FETCH_ERRORS,
+	CACHE_JOINED, /* reads that found their block under way: single flight at work */
+	CACHE_PREFETCHES,
+	CACHE_PREFETCH_DROPPED, /* hints refused: limit, memory, already there */
+	CACHE_READ_ERRORS,
+	CACHE_READ_TIMEOUTS,
+	CACHE_READ_CANCELLED,
+	CACHE_STALE,	     /* fetches refused because the object changed (412) */
+	CACHE_MEMORY_USED,   /* gauge, bytes in frames */
+	CACHE_MEMORY_PINNED, /* gauge, bytes that cannot be evicted now */
+	CACHE_MEMORY_WAITS,  /* fills that had to wait for a frame */
+	CACHE_BLOCKS,	     /* gauge, blocks in the window */
+	CACHE_EVICTIONS,     /* blocks evicted from the window */
+	CACHE_STORE_SKIPPED, /* fetched blocks the policy or a lack of room kept off the SSD */
+	CACHE_REPAIRED,	     /* blocks whose SSD copy failed its check and was fetched again */
+	CACHE_OBJECTS,	     /* gauge, open object versions */
+	CACHE_COUNTER_COUNT,
+};
+
+/* What one directory has to say for itself. */
+enum cache_directory_state {
+	CACHE_DIRECTORY_OK,
+	CACHE_DIRECTORY_FULL,	/* the file system said ENOSPC; tried again later */
+	CACHE_DIRECTORY_FAILED, /* I/O errors or gone: taken out, tried again every minute */
+};
+
+/* What cache_directory_check() thinks of something. */
+enum cache_finding {
+	CACHE_FINDING_OK,
+	CACHE_FINDING_SLOW, /* works, but not as well as it could */
+	CACHE_FINDING_BAD,  /* the directory cannot be used like this */
+};
+
+struct cache_directory_status {
+	const char *path; /* borrowed from the cache */
+	enum cache_directory_state state;
+	uint64_t capacity, used; /* bytes */
+	uint64_t objects;
+	char problem[128]; /* "" when OK */
+};
+
+struct cache;
+struct cache_object;
+
+#define CACHE_READ_LEN_MAX (1u << 20)
+#define CACHE_READ_PARTS   4 /* blocks a read may touch: block_len >= 512 KiB */
+
+struct cache_read {
+	/* set by the caller */
+	struct cache_object *object; /* the caller holds a reference until done */
+	uint64_t off;
+	size_t len;  /* > 0, <= CACHE_READ_LEN_MAX, inside the object */
+	bool random; /* a small read with no sequence to it: read granules, not blocks, from SSD */
+	void (*done)(struct cache_read *read);
+	void *context;
+	/* set before done: status and, when 0, the bytes, valid until cache_read_finish() */
+	int status;
+	struct iovec iov[CACHE_READ_PARTS];
+	int iov_count;
+	/* private; set up by cache_read_start() */
+	struct {
+		struct cache *cache;
+		int state;
+		bool granules;
+		unsigned part_count, pending;
+		uint64_t started_ns, deadline_ns;
+		TAILQ_ENTRY(cache_read) by_deadline;
+		TAILQ_ENTRY(cache_read) link; /* waiting for frames, or about to be ended */
+		struct cache_read_part {
+			struct cache_read *read;
+			struct window_entry *entry; /* referenced */
+			uint32_t first, end;	    /* bytes of the entry that must be there */
+			bool waiting, waited;
+			TAILQ_ENTRY(cache_read_part) link;
+		} parts[CACHE_READ_PARTS];
+	} p;
+};
+
+/**
+ * cache_create() - opens the directories (a warm restart finds what the last run left), starts the
+ * threads.
+ * @config: borrowed until cache_destroy(). @clock: borrowed for life.
+ * Return: 0; -EINVAL, -ENOMEM or an I/O error with @problem. A directory that cannot be used is not
+ *         an error: the cache starts without it and says so (log, status).
+ */
+int cache_create(const struct cache_config *config, const struct clock *clock,
+		 struct cache **out_cache, char *problem, size_t problem_size);
+
+/** cache_stop() - commits what is written, ends every read with -ECANCELED. Backing stores must
+ *  still be there. */
+void cache_stop(struct cache *cache);
+
+/** cache_destroy() - after cache_stop() and after the backing stores were destroyed (a fetch lands
+ *  in the arena until its done() has run). All objects must have been put. NULL is fine. */
+void cache_destroy(struct cache *cache);
+
+/** cache_reload() - takes over the live settings. */
+void cache_reload(struct cache *cache, const struct cache_config *config);
+
+/**
+ * cache_object_open() - a reference to an object version; equal versions share one.
+ * @version: copied. @source: where its bytes come from, borrowed while referenced.
+ * @dataset: what it belongs to for eviction ("/images/train"); copied.
+ * Return: 0 or -ENOMEM.
+ */
+int cache_object_open(struct cache *cache, const struct object_version *version, int64_t mtime_s,
+		      struct backing *source, const char *dataset,
+		      struct cache_object **out_object);
+
+struct cache_object *cache_object_get(struct cache_object *object);
+void cache_object_put(struct cache_object *object); /* NULL is fine */
+
+const struct object_id *cache_object_id(const struct cache_object *object);
+uint64_t cache_object_size(const struct cache_object *object);
+
+/** cache_object_resident() - bytes of the version that need no backing store now: on this node's
+ *  SSD, or in memory on their way there. */
+uint64_t cache_object_resident(struct cache *cache, const struct object_version *version);
+
+/** cache_object_stale() - whether the backing store has refused this version (412): what is not
+ *  resident can no longer be had. */
+bool cache_object_stale(const struct cache_object *object);
+
+/** cache_object_obsolete() - the version was seen to be replaced: its blocks go first. */
+void cache_object_obsolete(struct cache *cache, const struct object_version *version);
+
+/**
+ * cache_read_start() - reads a range.
+ * Return: 1 when the bytes are there at once (iov is set, done() does not run), or
+ *         0 when under way: done() runs exactly once, on any thread, perhaps before this returns.
+ * Status: 0; -ESTALE the version is gone; -ETIMEDOUT; -ECANCELED (cancelled, or the cache stops);
+ *         -EACCES, -ENOENT, -EIO, -EPROTO from the backing store. Errors are not cached.
+ */
+int cache_read_start(struct cache *cache, struct cache_read *read);
+
+/** cache_read_finish() - gives the bytes back; once for each read that ended with status 0. */
+void cache_read_finish(struct cache_read *read);
+
+/** cache_read_cancel() - ends a read that waits with -ECANCELED, in its done(); one that is already
+ *  ending ends as it would have. Not before cache_read_start() has returned 0. May run concurrently
+ *  with done(): the caller keeps the struct alive until both have returned. The fetch itself goes
+ * on for the cache's sake. */
+void cache_read_cancel(struct cache_read *read);
+
+/**
+ * cache_prefetch() - hints that [off, off+len) will be read soon. Never waits, may be refused:
+ * prefetch_max, no free memory, already there.
+ * Return: bytes now under way or resident from @off on (whole blocks).
+ */
+uint64_t cache_prefetch(struct cache *cache, struct cache_object *object, uint64_t off,
+			uint64_t len);
+
+/** cache_flush() - waits until what was fetched is on the SSD and committed, at most @timeout_ns.
+ *  Return: 0 or -ETIMEDOUT. */
+int cache_flush(struct cache *cache, uint64_t timeout_ns);
+
+/** cache_counters() / cache_store_counters() - live as long as the cache. */
+const struct counters *cache_counters(const struct cache *cache);
+const struct counters *cache_store_counters(const struct cache *cache);
+
+/** cache_read_latency() - time of reads that had to wait, ns. */
+const struct histogram *cache_read_latency(const struct cache *cache);
+
+/** cache_memory_len() - bytes of the arena. */
+uint64_t cache_memory_len(const struct cache *cache);
+
+/** cache_directory_count() / cache_directory_status() - for status. */
+unsigned cache_directory_count(const struct cache *cache);
+void cache_directory_status(struct cache *cache, unsigned index,
+			    struct cache_directory_status *out_status);
+
+/** cache_directory_check() - what `cenote check` asks of one directory before a start: exists or
+ * can be made, writable, O_DIRECT works, free space and inodes, not overlayfs, not mounted discard.
+ *  @report is called once per finding, with text saying what to do. */
+void cache_directory_check(const struct cache_directory_config *config,
+			   void (*report)(void *context, enum cache_finding finding,
+					  const char *text),
+			   void *context);

@@ -1,0 +1,195 @@
+/*
+ * core.h - what the files of the cache share: the cache, its objects, the fill of a block and the
+ * work that is collected under the lock and done after it. Not seen from outside the room.
+ *
+ * One lock (cache->lock) covers the window, the reads, the fills and the writes. Its sections are
+ * some hundred nanoseconds: no I/O, no callback and no call of the store happens in them. Functions
+ * named *_locked want it held; they put what must happen without it into a struct cache_work.
+ *
+ * Order of locks: cache->lock, then cache->objects_lock or those inside a backing store.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/counter.h"
+#include "base/histogram.h"
+#include "cache/cache.h"
+#include "cache/store/store.h"
+#include "cache/window/window.h"
+
+#define CACHE_OBJECT_BUCKETS 4096
+
+TAILQ_HEAD(cache_reads, cache_read);
+TAILQ_HEAD(cache_fills, cache_fill);
+LIST_HEAD(cache_objects, cache_object);
+
+struct cache_object {
+	struct cache *cache;
+	LIST_ENTRY(cache_object) link; /* guarded by objects_lock */
+	unsigned refs;		       /* guarded by objects_lock */
+	struct store_object store;     /* identity; its strings are in text */
+	struct backing *source;
+	_Atomic bool stale;
+	_Atomic bool obsolete;
+	_Atomic uint64_t touched_ns; /* when the store was last told of a hit */
+	uint64_t pending_bytes;	     /* in memory on the way to the SSD; guarded by cache->lock */
+	char text[];
+};
+
+struct cache {
+	const struct clock *clock;
+	struct counters counters;
+	struct histogram latency;
+	struct store *store;
+	uint32_t block_len;
+	uint64_t prefetch_max;
+	uint64_t ahead_max; /* bytes that may lie prefetched and not yet read */
+	uint64_t write_max; /* bytes lent to the store at a time */
+	_Atomic uint64_t read_timeout;
+
+	pthread_mutex_t lock; /* guards all down to the next blank line */
+	struct window window;
+	struct cache_reads by_deadline; /* all that wait */
+	struct cache_reads for_frames;	/* of them, those that hold nothing and wait for frames */
+	struct cache_fills retries;	/* fills whose next attempt waits for its time */
+	uint64_t fill_count;
+	uint64_t prefetch_bytes; /* of prefetches under way */
+	uint64_t write_bytes;	 /* lent to the store */
+	uint64_t write_count;
+	bool stopping;
+	pthread_cond_t written;	   /* nothing is dirty or being written any more */
+	pthread_cond_t timer_cond; /* the timer has something new to wait for */
+	uint64_t timer_wake_ns;	   /* until when it sleeps; 0: it is awake */
+
+	pthread_t timer;
+	bool timer_started;
+	pthread_mutex_t objects_lock;
+	struct cache_objects objects[CACHE_OBJECT_BUCKETS]; /* guarded by objects_lock */
+};
+
+enum cache_fill_phase {
+	CACHE_FILL_IDLE,    /* not started, or waits for its retry */
+	CACHE_FILL_READING, /* from the SSD */
+	CACHE_FILL_ISSUING, /* the request is being handed to the backing store */
+	CACHE_FILL_FETCHING,
+};
+
+/* How an entry gets its bytes; lives while the entry is FILLING. */
+struct cache_fill {
+	struct cache *cache;
+	struct window_entry *entry;
+	/* guarded by cache->lock */
+	unsigned refs; /* the entry's, and one for each thread inside backing_get() */
+	unsigned attempt;
+	enum cache_fill_phase phase;
+	bool prefetch;	 /* counted in prefetch_bytes */
+	bool background; /* the fetch under way was asked for as such */
+	uint64_t retry_at_ns;
+	TAILQ_ENTRY(cache_fill) link; /* on cache->retries */
+	/* owned by the thread that drives the fill: there is one at a time */
+	bool fetch_only;  /* the SSD does not have it, or not any more */
+	bool repair;	  /* the SSD's copy is bad */
+	uint32_t base;	  /* bytes that were there when this fetch began */
+	uint32_t checked; /* granules whose check is known */
+	union {
+		struct backing_get get;
+		struct store_read read;
+	} op;
+};
+
+/* What was decided under the lock and is done after it. */
+struct cache_work {
+	struct cache_reads ended;  /* done() to be called */
+	struct window_fills fills; /* to be started */
+};
+
+static inline void cache_work_init(struct cache_work *work)
+{
+	TAILQ_INIT(&work->ended);
+	STAILQ_INIT(&work->fills);
+}
+
+static inline bool cache_work_empty(const struct cache_work *work)
+{
+	return TAILQ_EMPTY(&work->ended) && STAILQ_EMPTY(&work->fills);
+}
+
+/** cache_work_run() - starts the fills, calls the done()s. Without the lock. */
+void cache_work_run(struct cache *cache, struct cache_work *work);
+
+extern const struct counter_spec cache_counter_specs[CACHE_COUNTER_COUNT];
+
+/* object_table.c */
+void cache_objects_init(struct cache *cache);
+void cache_objects_fini(struct cache *cache);
+
+/** cache_object_find() - a reference to an open object, or NULL. */
+struct cache_object *cache_object_find(struct cache *cache, const struct object_id *id);
+
+/** cache_object_touch() - tells the store of a hit in memory, at most once a second. */
+void cache_object_touch(struct cache_object *object, uint64_t now_ns);
+
+/* read.c */
+
+/** cache_reads_progress_locked() - lets go the reads that waited for bytes which are there now. */
+void cache_reads_progress_locked(struct cache *cache, struct window_entry *entry,
+				 struct cache_work *work);
+
+/** cache_reads_fail_locked() - ends all reads that wait for @entry. */
+void cache_reads_fail_locked(struct cache *cache, struct window_entry *entry, int status,
+			     struct cache_work *work);
+
+/** cache_frames_locked() - something can be evicted now, or a frame is free: serves those who wait
+ *  for frames, in their order. */
+void cache_frames_locked(struct cache *cache, struct cache_work *work);
+
+/** cache_reads_expire_locked() - ends the reads whose deadline is not after @now_ns. */
+void cache_reads_expire_locked(struct cache *cache, uint64_t now_ns, struct cache_work *work);
+
+/** cache_reads_cancel_locked() - ends all reads that wait. */
+void cache_reads_cancel_locked(struct cache *cache, struct cache_work *work);
+
+/* fill.c */
+
+/**
+ * cache_fill_add_locked() - a new entry for a block or granule of @object, to be filled; appended
+ * to @work.
+ * Return: the entry, or NULL: no frame.
+ */
+struct window_entry *cache_fill_add_locked(struct cache *cache, struct cache_object *object,
+					   const struct window_key *key, uint32_t len,
+					   bool prefetch, struct cache_work *work);
+
+/** cache_fill_undo_locked() - takes back an entry just added, before its work was run. */
+void cache_fill_undo_locked(struct cache *cache, struct window_entry *entry,
+			    struct cache_work *work);
+
+/** cache_fill_joined_locked() - a reader waits for @entry now. */
+void cache_fill_joined_locked(struct window_entry *entry);
+
+/** cache_fill_start() - begins or resumes a fill. Without the lock. */
+void cache_fill_start(struct cache *cache, struct window_entry *entry);
+
+/** cache_fills_retry_locked() - puts the fills whose time has come, or all, into @work. */
+void cache_fills_retry_locked(struct cache *cache, uint64_t now_ns, struct cache_work *work);
+
+/* write.c */
+
+/** cache_writes_start() - hands dirty blocks to the store as far as write_max allows. Without the
+ *  lock. */
+void cache_writes_start(struct cache *cache);
+
+/** cache_write_drop_dirty() - for the window: a dirty entry goes. */
+void cache_write_drop_dirty(struct window_entry *entry);
+
+/* timer.c */
+int cache_timer_start(struct cache *cache);
+void cache_timer_stop(struct cache *cache);
+
+/** cache_timer_poke_locked() - something new happens at @at_ns. */
+void cache_timer_poke_locked(struct cache *cache, uint64_t at_ns);

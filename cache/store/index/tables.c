@@ -1,0 +1,402 @@
+/*
+ * tables.c - the records of the index inside a transaction: keys, encoding, cursors.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "cache/store/index/txn.h"
+
+#define OBJECT_KEY_LEN OBJECT_ID_LEN
+#define BLOCK_KEY_LEN  (OBJECT_ID_LEN + 8)
+#define NUMBER_KEY_LEN 4
+#define MEMBER_KEY_LEN (1 + 4 + OBJECT_ID_LEN)
+
+static void put_be(uint8_t *p, uint64_t v, unsigned len)
+{
+	for (unsigned i = 0; i < len; i++)
+		p[i] = (uint8_t)(v >> (8 * (len - 1 - i)));
+}
+
+static uint64_t get_be(const uint8_t *p, unsigned len)
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < len; i++)
+		v = v << 8 | p[i];
+	return v;
+}
+
+static void block_key(const struct object_id *id, uint64_t block, uint8_t out[BLOCK_KEY_LEN])
+{
+	memcpy(out, id->bytes, OBJECT_ID_LEN);
+	put_be(out + OBJECT_ID_LEN, block, 8);
+}
+
+static void member_key(enum index_member kind, uint32_t number, const struct object_id *id,
+		       uint8_t out[MEMBER_KEY_LEN])
+{
+	out[0] = (uint8_t)kind;
+	put_be(out + 1, number, 4);
+	if (id)
+		memcpy(out + 5, id->bytes, OBJECT_ID_LEN);
+	else
+		memset(out + 5, 0, OBJECT_ID_LEN);
+}
+
+static int get(struct index_txn *txn, enum index_table table, const void *key, size_t key_len,
+	       MDB_val *out_value)
+{
+	MDB_val k = { .mv_size = key_len, .mv_data = (void *)(uintptr_t)key };
+
+	return index_error(mdb_get(txn->txn, txn->tables[table], &k, out_value));
+}
+
+static int put(struct index_txn *txn, enum index_table table, const void *key, size_t key_len,
+	       const void *data, size_t len)
+{
+	MDB_val k = { .mv_size = key_len, .mv_data = (void *)(uintptr_t)key };
+	MDB_val v = { .mv_size = len, .mv_data = (void *)(uintptr_t)data };
+
+	return index_error(mdb_put(txn->txn, txn->tables[table], &k, &v, 0));
+}
+
+static int delete(struct index_txn *txn, enum index_table table, const void *key, size_t key_len)
+{
+	MDB_val k = { .mv_size = key_len, .mv_data = (void *)(uintptr_t)key };
+	int error = index_error(mdb_del(txn->txn, txn->tables[table], &k, NULL));
+
+	return error == -ENOENT ? 0 : error;
+}
+
+int index_object_get(struct index_txn *txn, const struct object_id *id,
+		     struct record_object *out_object)
+{
+	MDB_val value;
+	int error = get(txn, INDEX_OBJECTS, id->bytes, OBJECT_KEY_LEN, &value);
+
+	return error ? error : record_object_decode(value.mv_data, value.mv_size, out_object);
+}
+
+int index_object_put(struct index_txn *txn, const struct object_id *id,
+		     const struct record_object *object)
+{
+	uint8_t data[RECORD_OBJECT_MAX];
+
+	return put(txn, INDEX_OBJECTS, id->bytes, OBJECT_KEY_LEN, data,
+		   record_object_encode(object, data));
+}
+
+int index_object_delete(struct index_txn *txn, const struct object_id *id)
+{
+	return delete (txn, INDEX_OBJECTS, id->bytes, OBJECT_KEY_LEN);
+}
+
+int index_block_get(struct index_txn *txn, const struct object_id *id, uint64_t block,
+		    struct record_block *out_block)
+{
+	uint8_t key[BLOCK_KEY_LEN];
+	MDB_val value;
+	int error;
+
+	block_key(id, block, key);
+	error = get(txn, INDEX_BLOCKS, key, sizeof(key), &value);
+	return error ? error : record_block_decode(value.mv_data, value.mv_size, out_block);
+}
+
+int index_block_put(struct index_txn *txn, const struct object_id *id, uint64_t block,
+		    const struct record_block *record)
+{
+	uint8_t key[BLOCK_KEY_LEN];
+	uint8_t data[RECORD_BLOCK_MAX];
+
+	block_key(id, block, key);
+	return put(txn, INDEX_BLOCKS, key, sizeof(key), data, record_block_encode(record, data));
+}
+
+int index_block_delete(struct index_txn *txn, const struct object_id *id, uint64_t block)
+{
+	uint8_t key[BLOCK_KEY_LEN];
+
+	block_key(id, block, key);
+	return delete (txn, INDEX_BLOCKS, key, sizeof(key));
+}
+
+int index_segment_get(struct index_txn *txn, uint32_t segment, struct record_segment *out_segment)
+{
+	uint8_t key[NUMBER_KEY_LEN];
+	MDB_val value;
+	int error;
+
+	put_be(key, segment, sizeof(key));
+	error = get(txn, INDEX_SEGMENTS, key, sizeof(key), &value);
+	return error ? error : record_segment_decode(value.mv_data, value.mv_size, out_segment);
+}
+
+int index_segment_put(struct index_txn *txn, uint32_t segment, const struct record_segment *record)
+{
+	uint8_t key[NUMBER_KEY_LEN];
+	uint8_t data[RECORD_SEGMENT_MAX];
+
+	put_be(key, segment, sizeof(key));
+	return put(txn, INDEX_SEGMENTS, key, sizeof(key), data,
+		   record_segment_encode(record, data));
+}
+
+int index_segment_delete(struct index_txn *txn, uint32_t segment)
+{
+	uint8_t key[NUMBER_KEY_LEN];
+
+	put_be(key, segment, sizeof(key));
+	return delete (txn, INDEX_SEGMENTS, key, sizeof(key));
+}
+
+int index_dataset_get(struct index_txn *txn, uint32_t dataset, struct record_dataset *out_dataset)
+{
+	uint8_t key[NUMBER_KEY_LEN];
+	MDB_val value;
+	int error;
+
+	put_be(key, dataset, sizeof(key));
+	error = get(txn, INDEX_DATASETS, key, sizeof(key), &value);
+	return error ? error : record_dataset_decode(value.mv_data, value.mv_size, out_dataset);
+}
+
+int index_dataset_put(struct index_txn *txn, uint32_t dataset, const struct record_dataset *record)
+{
+	uint8_t key[NUMBER_KEY_LEN];
+	uint8_t data[RECORD_DATASET_MAX];
+
+	put_be(key, dataset, sizeof(key));
+	return put(txn, INDEX_DATASETS, key, sizeof(key), data,
+		   record_dataset_encode(record, data));
+}
+
+int index_meta_get(struct index_txn *txn, struct record_meta *out_meta)
+{
+	MDB_val value;
+	int error = get(txn, INDEX_META, "meta", 4, &value);
+
+	return error ? error : record_meta_decode(value.mv_data, value.mv_size, out_meta);
+}
+
+int index_meta_put(struct index_txn *txn, const struct record_meta *meta)
+{
+	uint8_t data[RECORD_META_MAX];
+
+	return put(txn, INDEX_META, "meta", 4, data, record_meta_encode(meta, data));
+}
+
+int index_member_put(struct index_txn *txn, enum index_member kind, uint32_t number,
+		     const struct object_id *id)
+{
+	uint8_t key[MEMBER_KEY_LEN];
+
+	member_key(kind, number, id, key);
+	return put(txn, INDEX_MEMBERS, key, sizeof(key), "", 0);
+}
+
+int index_member_delete(struct index_txn *txn, enum index_member kind, uint32_t number,
+			const struct object_id *id)
+{
+	uint8_t key[MEMBER_KEY_LEN];
+
+	member_key(kind, number, id, key);
+	return delete (txn, INDEX_MEMBERS, key, sizeof(key));
+}
+
+void index_segment_id(uint32_t segment, struct object_id *out_id)
+{
+	memset(out_id->bytes, 0, OBJECT_ID_LEN);
+	put_be(out_id->bytes, segment, 4);
+}
+
+uint32_t index_segment_of_id(const struct object_id *id)
+{
+	return (uint32_t)get_be(id->bytes, 4);
+}
+
+/* --- cursors --- */
+
+int index_object_next(struct index_txn *txn, const struct object_id *from,
+		      struct object_id *out_id, struct record_object *out_object)
+{
+	MDB_val key = { .mv_size = OBJECT_KEY_LEN, .mv_data = (void *)(uintptr_t)from->bytes };
+	MDB_cursor *cursor;
+	MDB_val value;
+	int error = mdb_cursor_open(txn->txn, txn->tables[INDEX_OBJECTS], &cursor);
+
+	if (error)
+		return index_error(error);
+	error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE));
+	if (!error && key.mv_size != OBJECT_KEY_LEN)
+		error = -EUCLEAN;
+	if (!error) {
+		memcpy(out_id->bytes, key.mv_data, OBJECT_ID_LEN);
+		if (record_object_decode(value.mv_data, value.mv_size, out_object))
+			*out_object = (struct record_object){ 0 };
+	}
+	mdb_cursor_close(cursor);
+	return error;
+}
+
+int index_block_delete_some(struct index_txn *txn, const struct object_id *id, unsigned max)
+{
+	uint8_t from[BLOCK_KEY_LEN];
+	MDB_val key = { .mv_size = sizeof(from), .mv_data = from };
+	MDB_cursor *cursor;
+	MDB_val value;
+	unsigned count = 0;
+	int error = mdb_cursor_open(txn->txn, txn->tables[INDEX_BLOCKS], &cursor);
+
+	if (error)
+		return index_error(error);
+	block_key(id, 0, from);
+	error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE));
+	while (!error && count < max) {
+		if (key.mv_size != BLOCK_KEY_LEN || memcmp(key.mv_data, id->bytes, OBJECT_ID_LEN) != 0)
+			break;
+		error = index_error(mdb_cursor_del(cursor, 0));
+		if (error)
+			break;
+		count++;
+		/* After a deletion the cursor stands on what followed. */
+		error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_GET_CURRENT));
+		if (error == -EINVAL)
+			error = -ENOENT;
+	}
+	mdb_cursor_close(cursor);
+	return error && error != -ENOENT ? error : (int)count;
+}
+
+int index_member_list(struct index_txn *txn, enum index_member kind, uint32_t number,
+		      const struct object_id *from, struct object_id *out_ids, unsigned max)
+{
+	uint8_t first[MEMBER_KEY_LEN];
+	MDB_val key = { .mv_size = sizeof(first), .mv_data = first };
+	MDB_cursor *cursor;
+	MDB_val value;
+	unsigned count = 0;
+	int error = mdb_cursor_open(txn->txn, txn->tables[INDEX_MEMBERS], &cursor);
+
+	if (error)
+		return index_error(error);
+	member_key(kind, number, from, first);
+	error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE));
+	while (!error && count < max) {
+		if (key.mv_size != MEMBER_KEY_LEN || memcmp(key.mv_data, first, 5) != 0)
+			break;
+		memcpy(out_ids[count++].bytes, (uint8_t *)key.mv_data + 5, OBJECT_ID_LEN);
+		error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_NEXT));
+	}
+	mdb_cursor_close(cursor);
+	return error && error != -ENOENT ? error : (int)count;
+}
+
+/* Calls @visit for each record of a table with numbers as keys. */
+static int each_number(struct index_txn *txn, enum index_table table,
+		       int (*visit)(void *context, uint32_t number, const MDB_val *value),
+		       void *context)
+{
+	MDB_cursor *cursor;
+	MDB_val key, value;
+	int error = mdb_cursor_open(txn->txn, txn->tables[table], &cursor);
+
+	if (error)
+		return index_error(error);
+	error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_FIRST));
+	while (!error) {
+		if (key.mv_size != NUMBER_KEY_LEN) {
+			error = -EUCLEAN;
+			break;
+		}
+		error = visit(context, (uint32_t)get_be(key.mv_data, NUMBER_KEY_LEN), &value);
+		if (!error)
+			error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_NEXT));
+	}
+	mdb_cursor_close(cursor);
+	return error == -ENOENT ? 0 : error;
+}
+
+struct segment_visit {
+	int (*visit)(void *context, uint32_t segment, const struct record_segment *record);
+	void *context;
+};
+
+static int visit_segment(void *context, uint32_t number, const MDB_val *value)
+{
+	const struct segment_visit *to = context;
+	struct record_segment record;
+	int error = record_segment_decode(value->mv_data, value->mv_size, &record);
+
+	return to->visit(to->context, number, error ? NULL : &record);
+}
+
+int index_segment_each(struct index_txn *txn,
+		       int (*visit)(void *context, uint32_t segment,
+				    const struct record_segment *record),
+		       void *context)
+{
+	struct segment_visit to = { .visit = visit, .context = context };
+
+	return each_number(txn, INDEX_SEGMENTS, visit_segment, &to);
+}
+
+struct dataset_visit {
+	int (*visit)(void *context, uint32_t dataset, const struct record_dataset *record);
+	void *context;
+};
+
+static int visit_dataset(void *context, uint32_t number, const MDB_val *value)
+{
+	const struct dataset_visit *to = context;
+	struct record_dataset record;
+	int error = record_dataset_decode(value->mv_data, value->mv_size, &record);
+
+	return to->visit(to->context, number, error ? NULL : &record);
+}
+
+int index_dataset_each(struct index_txn *txn,
+		       int (*visit)(void *context, uint32_t dataset,
+				    const struct record_dataset *record),
+		       void *context)
+{
+	struct dataset_visit to = { .visit = visit, .context = context };
+
+	return each_number(txn, INDEX_DATASETS, visit_dataset, &to);
+}
+
+uint64_t index_object_count(struct index_txn *txn)
+{
+	MDB_stat stat;
+
+	return mdb_stat(txn->txn, txn->tables[INDEX_OBJECTS], &stat) == 0 ? stat.ms_entries : 0;
+}
+
+static int walk_table(struct index_txn *txn, enum index_table table)
+{
+	volatile uint8_t last = 0;
+	MDB_cursor *cursor;
+	MDB_val key, value;
+	int error = mdb_cursor_open(txn->txn, txn->tables[table], &cursor);
+
+	if (error)
+		return index_error(error);
+	while ((error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_NEXT))) == 0) {
+		/* Long values lie in pages of their own: touch their end. */
+		if (value.mv_size > 0)
+			last = ((const uint8_t *)value.mv_data)[value.mv_size - 1];
+	}
+	(void)last;
+	mdb_cursor_close(cursor);
+	return error == -ENOENT ? 0 : error;
+}
+
+int index_walk(struct index_txn *txn)
+{
+	int error = 0;
+
+	for (int i = 0; i < INDEX_TABLE_COUNT && !error; i++)
+		error = walk_table(txn, i);
+	return error;
+}

@@ -1,0 +1,159 @@
+/*
+ * store.h - blocks on the local SSDs. Used by the cache only.
+ *
+ *   <dir>/objects/ab/<object id>   one sparse file per object version > 32 KiB, blocks at their
+ *                                  natural offset, exact size when complete
+ *   <dir>/segments/<number>        packed small objects, appended
+ *   <dir>/index/                   LMDB: what is valid, with checks and full identity
+ *   <dir>/lock, <dir>/format       one daemon per directory; layout version, block length, id
+ *
+ * An object (all its blocks) lives in one directory, chosen by its id among the working ones. What
+ * the index names is the truth; the rest is swept in the background.
+ *
+ * Writing is in groups: data written, synced, then one LMDB transaction (256 blocks or 200 ms). A
+ * block that is written but not committed is found all the same. Reads and writes are io_uring with
+ * O_DIRECT between files and the caller's memory (4 KiB-aligned, capacity rounded up to 4 KiB).
+ *
+ * A directory that fails (EIO, gone, read-only) is taken out, its blocks are misses, and it is tried
+ * again every minute; ENOSPC only pauses writing. No call blocks on I/O but those that say so.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/clock.h"
+#include "base/counter.h"
+#include "cache/cache.h"
+#include "cache/object.h"
+#include "cache/store/ring.h"
+
+#define STORE_PACKED_MAX 32768 /* objects up to this size are packed */
+#define STORE_PATH_LEN	 48    /* "objects/ab/" and an id */
+
+struct directory;
+struct pending_block;
+
+enum store_counter {
+	STORE_READS,
+	STORE_READ_BYTES,
+	STORE_WRITES,
+	STORE_WRITE_BYTES,
+	STORE_COMMITS,
+	STORE_BAD_CHECKS,  /* granules whose bytes did not match: dropped, fetched again */
+	STORE_READ_ERRORS,
+	STORE_WRITE_ERRORS,
+	STORE_NO_SPACE,
+	STORE_EVICTED_OBJECTS,
+	STORE_EVICTED_BYTES,
+	STORE_ORPHANS,	   /* files swept because the index does not name them */
+	STORE_USED_BYTES,  /* gauge over all directories */
+	STORE_CAPACITY,	   /* gauge */
+	STORE_REFUSED,	   /* writes the policy did not admit */
+	STORE_COUNTER_COUNT,
+};
+
+/* What is stored about an object beside its blocks; strings borrowed for the call. */
+struct store_object {
+	struct object_id id;
+	struct object_version version;
+	int64_t mtime_s;
+	const char *dataset;
+};
+
+struct store_read {
+	/* set by the caller */
+	struct object_id id;
+	uint64_t object_size;
+	uint64_t block;
+	unsigned first_granule, granule_count; /* of the block */
+	void *dst; /* room for granule_count * GRANULE_LEN, rounded up to 4 KiB at the end; lent */
+	void (*done)(struct store_read *read); /* on a store thread; must not block */
+	/* set before done */
+	int status; /* 0; -ENOENT not here (any more); -EBADMSG bytes did not match (block dropped);
+		       -EIO */
+	uint64_t checks[BLOCK_GRANULES_MAX]; /* [0, granule_count): the granules' checks */
+	/* private */
+	struct {
+		struct directory *directory;
+		struct ring_op op;
+		int fd;
+		uint32_t want, got; /* bytes */
+		uint64_t off;	    /* in the file */
+		bool direct;
+		char path[STORE_PATH_LEN];
+	} p;
+};
+
+struct store_write {
+	/* set by the caller; lent until done */
+	const struct store_object *object; /* its strings too */
+	uint64_t block;
+	void *data; /* the block's bytes, padded with zeros to 4 KiB */
+	uint32_t len;
+	const uint64_t *checks; /* one per granule */
+	void (*done)(struct store_write *write); /* the bytes are no longer needed; not yet durable */
+	/* set before done */
+	int status; /* 0; -ENOSPC; -EIO; -ECANCELED stopping */
+	/* private */
+	struct {
+		struct directory *directory;
+		struct pending_block *block;
+		struct ring_op op;
+		uint32_t want, got; /* bytes of direct I/O */
+		STAILQ_ENTRY(store_write) link;
+	} p;
+};
+
+struct store;
+
+/** store_create() - opens the directories of @config, recovers, starts the threads.
+ *  Return: 0; -ENOMEM, -EAGAIN. Unusable directories are logged and shown in the status. */
+int store_create(const struct cache_config *config, const struct clock *clock,
+		 struct store **out_store);
+
+/** store_stop() - finishes or ends what is under way, commits. Blocks, at most ~10 s. */
+void store_stop(struct store *store);
+
+/** store_destroy() - after store_stop(). NULL is fine. */
+void store_destroy(struct store *store);
+
+void store_reload(struct store *store, const struct cache_config *config);
+
+/** store_has() - whether block @block of @id is here (written; perhaps not committed). A few
+ *  microseconds, no I/O wait beyond a page of the index. Also notes the access for eviction. */
+bool store_has(struct store *store, const struct object_id *id, uint64_t block);
+
+/** store_read_start() - reads granules; verified against their checks before done(), which runs on a
+ *  thread of the store (inside the call when there is no directory, or after store_stop()). */
+void store_read_start(struct store *store, struct store_read *read);
+
+/**
+ * store_admit() - asks the policy whether a block of @len bytes of @object should be written now.
+ * Starts eviction when needed; never waits.
+ * Return: true with the space reserved (store_write_start() uses it up), false.
+ */
+bool store_admit(struct store *store, const struct store_object *object, uint64_t block,
+		 uint32_t len);
+
+/** store_write_start() - writes an admitted block. */
+void store_write_start(struct store *store, struct store_write *write);
+
+/** store_touch() - a read of @id was served from memory: eviction shall know. Cheap. */
+void store_touch(struct store *store, const struct object_id *id, const char *dataset);
+
+/** store_resident() - bytes of @id's blocks here. */
+uint64_t store_resident(struct store *store, const struct object_id *id, uint64_t object_size);
+
+/** store_obsolete() - the version was replaced: evicted before all others. */
+void store_obsolete(struct store *store, const struct object_id *id);
+
+/** store_flush() - blocks until all started writes are committed, at most until @deadline_ns of the
+ *  system's monotonic clock. Return: 0 or -ETIMEDOUT. */
+int store_flush(struct store *store, uint64_t deadline_ns);
+
+const struct counters *store_counters(const struct store *store);
+unsigned store_directory_count(const struct store *store);
+void store_directory_status(struct store *store, unsigned index,
+			    struct cache_directory_status *out_status);

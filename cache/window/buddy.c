@@ -1,0 +1,165 @@
+/*
+ * buddy.c - frames of powers of two, split when taken and joined with their buddy when given back.
+ */
+#include "cache/window/buddy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+
+static uint64_t words_for(uint64_t bits)
+{
+	return (bits + 63) / 64;
+}
+
+/* Words of a set of @bits with all its summaries. */
+static uint64_t set_words(uint64_t bits)
+{
+	uint64_t total = 0;
+
+	do {
+		bits = words_for(bits);
+		total += bits;
+	} while (bits > 1);
+	return total;
+}
+
+/* Return: the first word behind the set. */
+static uint64_t *set_init(struct buddy_set *set, uint64_t bits, uint64_t *words)
+{
+	set->level_count = 0;
+	do {
+		CHECK(set->level_count < BUDDY_LEVELS_MAX);
+		bits = words_for(bits);
+		set->levels[set->level_count++] = words;
+		words += bits;
+	} while (bits > 1);
+	return words;
+}
+
+static bool set_has(const struct buddy_set *set, uint64_t bit)
+{
+	return set->levels[0][bit / 64] >> (bit % 64) & 1;
+}
+
+static void set_add(struct buddy_set *set, uint64_t bit)
+{
+	for (unsigned level = 0; level < set->level_count; level++) {
+		uint64_t *word = &set->levels[level][bit / 64];
+		uint64_t before = *word;
+
+		*word |= UINT64_C(1) << (bit % 64);
+		if (before)
+			return;
+		bit /= 64;
+	}
+}
+
+static void set_remove(struct buddy_set *set, uint64_t bit)
+{
+	for (unsigned level = 0; level < set->level_count; level++) {
+		uint64_t *word = &set->levels[level][bit / 64];
+
+		*word &= ~(UINT64_C(1) << (bit % 64));
+		if (*word)
+			return;
+		bit /= 64;
+	}
+}
+
+static bool set_first(const struct buddy_set *set, uint64_t *out_bit)
+{
+	uint64_t bit = 0;
+
+	if (set->levels[set->level_count - 1][0] == 0)
+		return false;
+	for (unsigned level = set->level_count; level-- > 0;)
+		bit = bit * 64 + (uint64_t)__builtin_ctzll(set->levels[level][bit]);
+	*out_bit = bit;
+	return true;
+}
+
+static struct buddy_set *set_of(struct buddy *buddy, unsigned order)
+{
+	return &buddy->free[order - BUDDY_ORDER_MIN];
+}
+
+int buddy_init(struct buddy *buddy, uint64_t len)
+{
+	uint64_t total = 0;
+	uint64_t *words;
+
+	CHECK(len > 0 && len % buddy_frame_len(BUDDY_ORDER_MAX) == 0);
+	for (unsigned order = BUDDY_ORDER_MIN; order <= BUDDY_ORDER_MAX; order++)
+		total += set_words(len >> order);
+	words = calloc(total, sizeof(*words));
+	if (!words)
+		return -ENOMEM;
+	*buddy = (struct buddy){ .len = len, .words = words };
+	for (unsigned order = BUDDY_ORDER_MIN; order <= BUDDY_ORDER_MAX; order++)
+		words = set_init(set_of(buddy, order), len >> order, words);
+	for (uint64_t frame = 0; frame < len >> BUDDY_ORDER_MAX; frame++)
+		set_add(set_of(buddy, BUDDY_ORDER_MAX), frame);
+	return 0;
+}
+
+void buddy_fini(struct buddy *buddy)
+{
+	free(buddy->words);
+	buddy->words = NULL;
+}
+
+unsigned buddy_order_of(uint32_t len)
+{
+	unsigned order = BUDDY_ORDER_MIN;
+
+	CHECK(len > 0 && len <= buddy_frame_len(BUDDY_ORDER_MAX));
+	if (len > buddy_frame_len(BUDDY_ORDER_MIN))
+		order = 32 - (unsigned)__builtin_clz(len - 1);
+	return order;
+}
+
+int buddy_alloc(struct buddy *buddy, unsigned order, uint64_t *out_off)
+{
+	unsigned from = order;
+	uint64_t frame;
+
+	CHECK(order >= BUDDY_ORDER_MIN && order <= BUDDY_ORDER_MAX);
+	while (from <= BUDDY_ORDER_MAX && !set_first(set_of(buddy, from), &frame))
+		from++;
+	if (from > BUDDY_ORDER_MAX)
+		return -ENOMEM;
+	set_remove(set_of(buddy, from), frame);
+	while (from > order) {
+		from--;
+		frame *= 2;
+		set_add(set_of(buddy, from), frame + 1);
+	}
+	buddy->used += buddy_frame_len(order);
+	*out_off = frame << order;
+	return 0;
+}
+
+/* A frame that is free, or part of a free one, is being freed twice. */
+static void check_taken(struct buddy *buddy, uint64_t off, unsigned order)
+{
+	for (; order <= BUDDY_ORDER_MAX; order++)
+		CHECK(!set_has(set_of(buddy, order), off >> order));
+}
+
+void buddy_free(struct buddy *buddy, uint64_t off, unsigned order)
+{
+	uint64_t frame = off >> order;
+
+	CHECK(order >= BUDDY_ORDER_MIN && order <= BUDDY_ORDER_MAX);
+	CHECK(off < buddy->len && off % buddy_frame_len(order) == 0);
+	check_taken(buddy, off, order);
+	buddy->used -= buddy_frame_len(order);
+	while (order < BUDDY_ORDER_MAX && set_has(set_of(buddy, order), frame ^ 1)) {
+		set_remove(set_of(buddy, order), frame ^ 1);
+		frame /= 2;
+		order++;
+	}
+	set_add(set_of(buddy, order), frame);
+}

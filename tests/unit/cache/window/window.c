@@ -1,0 +1,379 @@
+/*
+ * Tests of window/window.h: what stays and what gives way.
+ */
+#include "cache/window/window.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "base/random.h"
+#include "cache/core.h"
+#include "tests/unit/base/allocation_fault.h"
+
+#define KIB    UINT64_C(1024)
+#define MIB    (KIB * KIB)
+#define MEMORY (16 * MIB)
+#define BLOCK  ((uint32_t)(4 * MIB))
+
+struct bench {
+	struct counters counters;
+	struct window window;
+};
+
+static unsigned dropped;
+
+static void drop(struct window_entry *entry)
+{
+	(void)entry;
+	dropped++;
+}
+
+static int set_up(void **state)
+{
+	struct bench *bench = calloc(1, sizeof(*bench));
+
+	dropped = 0;
+	assert_int_equal(
+		counters_init(&bench->counters, "cache", cache_counter_specs, CACHE_COUNTER_COUNT),
+		0);
+	assert_int_equal(window_init(&bench->window, MEMORY, false, &bench->counters, drop), 0);
+	*state = bench;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct bench *bench = *state;
+
+	window_fini(&bench->window);
+	counters_fini(&bench->counters);
+	free(bench);
+	return 0;
+}
+
+static struct window_key key_of(uint64_t number)
+{
+	struct object_id id = { { 1, 2, 3 } };
+
+	return window_block_key(&id, number);
+}
+
+static struct window_entry *add(struct bench *bench, uint64_t number, uint32_t len)
+{
+	struct window_key key = key_of(number);
+
+	return window_add(&bench->window, &key, len, false);
+}
+
+static struct window_entry *add_as(struct bench *bench, uint64_t number, uint32_t len,
+				   enum window_state as)
+{
+	struct window_entry *entry = add(bench, number, len);
+
+	assert_non_null(entry);
+	if (as != WINDOW_FILLING)
+		window_set_state(&bench->window, entry, as);
+	return entry;
+}
+
+static bool has(struct bench *bench, uint64_t number)
+{
+	struct window_key key = key_of(number);
+
+	return window_find(&bench->window, &key) != NULL;
+}
+
+static uint64_t counter(struct bench *bench, enum cache_counter which)
+{
+	return counter_get(&bench->counters, which);
+}
+
+static void test_find__of_each_key__finds_its_entry(void **state)
+{
+	struct bench *bench = *state;
+	struct window_entry *entries[64];
+	struct object_id id = { { 1, 2, 3 } };
+	struct window_key granule = window_granule_key(&id, 5);
+
+	for (uint64_t i = 0; i < ARRAY_COUNT(entries); i++)
+		entries[i] = add_as(bench, i, 4096, WINDOW_CLEAN);
+	for (uint64_t i = 0; i < ARRAY_COUNT(entries); i++) {
+		struct window_key key = key_of(i);
+
+		assert_ptr_equal(window_find(&bench->window, &key), entries[i]);
+	}
+	assert_null(window_find(&bench->window, &granule));
+	assert_int_equal(counter(bench, CACHE_BLOCKS), 64);
+	assert_int_equal(counter(bench, CACHE_MEMORY_USED), 64 * 4096);
+}
+
+static void test_add__window_is_full__evicts_the_least_recently_used(void **state)
+{
+	struct bench *bench = *state;
+	struct window_entry *first;
+
+	first = add_as(bench, 0, BLOCK, WINDOW_CLEAN);
+	for (uint64_t i = 1; i < 4; i++)
+		add_as(bench, i, BLOCK, WINDOW_CLEAN);
+	window_ref(&bench->window, first);
+	window_unref(&bench->window, first);
+	assert_non_null(add(bench, 4, BLOCK));
+	assert_true(has(bench, 0));
+	assert_false(has(bench, 1));
+	assert_int_equal(counter(bench, CACHE_EVICTIONS), 1);
+	assert_int_equal(counter(bench, CACHE_MEMORY_USED), MEMORY);
+}
+
+static void test_add__all_is_pinned__gets_nothing(void **state)
+{
+	static const enum window_state states[] = { WINDOW_FILLING, WINDOW_WRITING };
+	struct bench *bench = *state;
+
+	for (uint64_t i = 0; i < 4; i++) {
+		struct window_entry *entry =
+			add_as(bench, i, BLOCK, i < 2 ? states[i] : WINDOW_CLEAN);
+
+		if (i >= 2)
+			window_ref(&bench->window, entry);
+	}
+	assert_int_equal(counter(bench, CACHE_MEMORY_PINNED), MEMORY);
+	assert_null(add(bench, 9, 4096));
+	assert_int_equal(counter(bench, CACHE_EVICTIONS), 0);
+}
+
+static void test_add__dirty_ones_are_left__take_them_only_for_who_must(void **state)
+{
+	struct bench *bench = *state;
+	struct window_key key = key_of(10);
+
+	for (uint64_t i = 0; i < 3; i++)
+		add_as(bench, i, BLOCK, WINDOW_DIRTY);
+	add_as(bench, 3, BLOCK, WINDOW_CLEAN);
+	assert_non_null(window_add(&bench->window, &key, BLOCK, true));
+	assert_false(has(bench, 3)); /* the clean one, though it is younger */
+	assert_null(add(bench, 11, BLOCK));
+	key = key_of(12);
+	assert_non_null(window_add(&bench->window, &key, BLOCK, true));
+	assert_false(has(bench, 0));
+	assert_true(has(bench, 1));
+	assert_int_equal(dropped, 1);
+}
+
+static void test_add__prefetched_unread__goes_after_what_was_read(void **state)
+{
+	struct bench *bench = *state;
+	struct window_entry *ahead = add(bench, 0, BLOCK);
+
+	ahead->ahead = true;
+	window_set_state(&bench->window, ahead, WINDOW_CLEAN);
+	assert_int_equal(bench->window.ahead_bytes, BLOCK);
+	for (uint64_t i = 1; i < 4; i++)
+		add_as(bench, i, BLOCK, WINDOW_CLEAN);
+	for (uint64_t i = 4; i < 7; i++) {
+		add_as(bench, i, BLOCK, WINDOW_FILLING);
+		assert_true(has(bench, 0));
+	}
+	assert_non_null(add(bench, 7, BLOCK));
+	assert_false(has(bench, 0));
+	assert_int_equal(bench->window.ahead_bytes, 0);
+}
+
+static void test_set_read__prefetched__ages_like_the_others(void **state)
+{
+	struct bench *bench = *state;
+	struct window_entry *ahead = add(bench, 0, BLOCK);
+
+	ahead->ahead = true;
+	window_set_state(&bench->window, ahead, WINDOW_CLEAN);
+	window_set_read(&bench->window, ahead);
+	assert_int_equal(bench->window.ahead_bytes, 0);
+	for (uint64_t i = 1; i < 5; i++)
+		add_as(bench, i, BLOCK, WINDOW_CLEAN);
+	assert_false(has(bench, 0));
+}
+
+static void test_add__large_among_small__empties_one_place_only(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t count = MEMORY / (64 * KIB);
+	uint64_t left = 0;
+
+	for (uint64_t i = 0; i < count; i++)
+		add_as(bench, i, 64 * KIB, WINDOW_CLEAN);
+	/* use them in an order that has nothing to do with where they lie */
+	for (uint64_t i = 0; i < count; i++) {
+		struct window_key key = key_of(i * 37 % count);
+		struct window_entry *entry = window_find(&bench->window, &key);
+
+		window_ref(&bench->window, entry);
+		window_unref(&bench->window, entry);
+	}
+	assert_non_null(add(bench, 1000, BLOCK));
+	for (uint64_t i = 0; i < count; i++)
+		left += has(bench, i);
+	assert_int_equal(left, count - 64);
+}
+
+static void test_add__the_oldest_have_pinned_neighbours__finds_another_place(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t per_region = BLOCK / 4096;
+	struct window_key key = key_of(100000);
+
+	/* entries are bounded: 16 KiB of the arena for each */
+	for (uint64_t i = 0; i < 3 * per_region / 4; i++)
+		add_as(bench, i, 16384, i % 256 == 0 && i < 512 ? WINDOW_FILLING : WINDOW_CLEAN);
+	for (uint64_t i = 0; i < 2; i++) {
+		assert_non_null(window_add(&bench->window, &key, BLOCK, false));
+		key.index += 2;
+	}
+	assert_null(window_add(&bench->window, &key, BLOCK, false));
+	assert_true(has(bench, 0));
+	assert_true(has(bench, 256));
+}
+
+static void test_add__too_many_small_ones__is_bounded(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t max = MEMORY / 16384;
+
+	for (uint64_t i = 0; i < 2 * max; i++)
+		add_as(bench, i, 1, WINDOW_CLEAN);
+	assert_int_equal(counter(bench, CACHE_BLOCKS), max);
+	assert_false(has(bench, max - 1));
+	assert_true(has(bench, max));
+}
+
+static void test_set_state__dead_while_referenced__goes_with_the_last_reference(void **state)
+{
+	struct bench *bench = *state;
+	struct window_entry *entry = add(bench, 0, BLOCK);
+
+	window_ref(&bench->window, entry);
+	window_set_state(&bench->window, entry, WINDOW_DEAD);
+	assert_false(has(bench, 0));
+	assert_non_null(add(bench, 0, BLOCK)); /* the key is free again */
+	assert_int_equal(counter(bench, CACHE_MEMORY_USED), 2 * BLOCK);
+	window_unref(&bench->window, entry);
+	assert_int_equal(counter(bench, CACHE_MEMORY_USED), BLOCK);
+	assert_true(has(bench, 0));
+}
+
+static void test_checks__of_entries__do_not_overlap(void **state)
+{
+	struct bench *bench = *state;
+	struct window_entry *small[8], *large[3];
+
+	for (uint64_t i = 0; i < ARRAY_COUNT(small); i++) {
+		small[i] = add(bench, i, 8192);
+		*window_checks(&bench->window, small[i]) = i;
+	}
+	for (uint64_t i = 0; i < ARRAY_COUNT(large); i++) {
+		large[i] = add(bench, 100 + i, BLOCK);
+		for (unsigned j = 0; j < BLOCK_GRANULES_MAX; j++)
+			window_checks(&bench->window, large[i])[j] = 1000 * i + j;
+	}
+	for (uint64_t i = 0; i < ARRAY_COUNT(small); i++)
+		assert_int_equal(*window_checks(&bench->window, small[i]), i);
+	for (uint64_t i = 0; i < ARRAY_COUNT(large); i++)
+		for (unsigned j = 0; j < BLOCK_GRANULES_MAX; j++)
+			assert_int_equal(window_checks(&bench->window, large[i])[j], 1000 * i + j);
+}
+
+/* Random life of entries of all sizes; gauges must follow, and in the end all memory is free. */
+static void test_window__random_use__keeps_its_books(void **state)
+{
+	struct bench *bench = *state;
+	struct window_entry *held[32];
+	unsigned held_count = 0;
+	struct random random;
+
+	random_init(&random, 42);
+	for (unsigned step = 0; step < 20000; step++) {
+		uint32_t len = 1 + (uint32_t)random_below(&random, 1 << random_below(&random, 22));
+		struct window_key key = key_of(step);
+		struct window_entry *entry = NULL;
+
+		if (held_count < ARRAY_COUNT(held))
+			entry = window_add(&bench->window, &key, len, true);
+		if (entry) {
+			window_ref(&bench->window, entry);
+			window_set_state(&bench->window, entry,
+					 random_below(&random, 10) == 0	 ? WINDOW_DEAD
+					 : random_below(&random, 3) == 0 ? WINDOW_DIRTY
+									 : WINDOW_CLEAN);
+			held[held_count++] = entry;
+		}
+		if (held_count > 0 && (!entry || random_below(&random, 2))) {
+			unsigned index = (unsigned)random_below(&random, held_count);
+
+			window_unref(&bench->window, held[index]);
+			held[index] = held[--held_count];
+		}
+		assert_int_equal(counter(bench, CACHE_MEMORY_USED), bench->window.arena.buddy.used);
+		assert_true(counter(bench, CACHE_MEMORY_PINNED) <=
+			    counter(bench, CACHE_MEMORY_USED));
+	}
+	while (held_count > 0)
+		window_unref(&bench->window, held[--held_count]);
+	assert_int_equal(counter(bench, CACHE_MEMORY_PINNED), 0);
+	for (uint64_t i = 0; i < 4; i++) {
+		struct window_key key = key_of(UINT32_MAX + i);
+
+		assert_non_null(window_add(&bench->window, &key, BLOCK, true));
+	}
+	assert_int_equal(counter(bench, CACHE_BLOCKS), 4);
+}
+
+static void test_init__any_allocation_fails__leaves_nothing(void **state)
+{
+	struct counters counters;
+	unsigned n;
+
+	(void)state;
+	assert_int_equal(
+		counters_init(&counters, "cache", cache_counter_specs, CACHE_COUNTER_COUNT), 0);
+	for (n = 1;; n++) {
+		struct window window;
+		int error;
+
+		allocation_fault_arm(n);
+		error = window_init(&window, MEMORY, false, &counters, drop);
+		if (!allocation_fault_disarm()) {
+			window_fini(&window);
+			break;
+		}
+		assert_int_equal(error, -ENOMEM);
+	}
+	assert_int_equal(n, 5);
+	counters_fini(&counters);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_find__of_each_key__finds_its_entry),
+		TEST(test_add__window_is_full__evicts_the_least_recently_used),
+		TEST(test_add__all_is_pinned__gets_nothing),
+		TEST(test_add__dirty_ones_are_left__take_them_only_for_who_must),
+		TEST(test_add__prefetched_unread__goes_after_what_was_read),
+		TEST(test_set_read__prefetched__ages_like_the_others),
+		TEST(test_add__large_among_small__empties_one_place_only),
+		TEST(test_add__the_oldest_have_pinned_neighbours__finds_another_place),
+		TEST(test_add__too_many_small_ones__is_bounded),
+		TEST(test_set_state__dead_while_referenced__goes_with_the_last_reference),
+		TEST(test_checks__of_entries__do_not_overlap),
+		TEST(test_window__random_use__keeps_its_books),
+		TEST(test_init__any_allocation_fails__leaves_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
