@@ -1,0 +1,90 @@
+/*
+ * inside.h - what the files of the mount share: struct mount, and what answers requests.
+ *
+ * Life: created -> serving -> refusing (mount_stop) -> stopped -> destroyed. Whoever works on a
+ * request that waits counts in `working`; mount_destroy() waits for it to be 0.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include "fuse/channel.h"
+#include "fuse/mount.h"
+#include "fuse/mountpoint.h"
+#include "fuse/namespace/namespace.h"
+
+struct open_file;
+struct open_directory;
+
+LIST_HEAD(open_files, open_file);
+LIST_HEAD(open_directories, open_directory);
+
+struct mount {
+	const struct mount_config *config;
+	struct cache *cache;
+	const struct clock *clock;
+	struct namespace *ns;
+	struct channel *channel;
+	struct fuse_lowlevel_ops ops;
+	struct channel_config channel_config; /* borrowed by channel */
+	struct mountpoint mountpoint;
+	struct counters counters;
+	struct histogram read_latency;
+	_Atomic uint64_t readahead_max, sibling_max; /* bytes; live */
+	bool stopped;
+	pthread_mutex_t lock;
+	pthread_cond_t idle; /* working fell to 0 */
+	/* guarded by lock */
+	unsigned working; /* requests that wait, and replies that are being made for them */
+	struct open_files files;
+	struct open_directories directories;
+};
+
+/** mount_work_begin(), mount_work_end() - around a request that is answered later. */
+void mount_work_begin(struct mount *mount);
+void mount_work_end(struct mount *mount);
+
+static inline struct mount *mount_of(fuse_req_t fuse)
+{
+	return fuse_req_userdata(fuse);
+}
+
+/** reply_error() - answers with @status, a negative errno, as a caller may see it. */
+void reply_error(struct mount *mount, fuse_req_t fuse, int status);
+
+/** attributes_stat() - as fuse_reply_attr() wants it. */
+void attributes_stat(const struct namespace_attributes *attributes, struct stat *out);
+
+static inline double seconds(uint64_t ns)
+{
+	return (double)ns / (double)NS_PER_S;
+}
+
+/* The operations, by file: file.c, directory.c, node.c, xattr.c, readonly.c. */
+void op_open(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info);
+void op_read(fuse_req_t fuse, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *info);
+void op_release(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info);
+void op_opendir(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info);
+void op_readdir(fuse_req_t fuse, fuse_ino_t id, size_t size, off_t off,
+		struct fuse_file_info *info);
+void op_readdirplus(fuse_req_t fuse, fuse_ino_t id, size_t size, off_t off,
+		    struct fuse_file_info *info);
+void op_releasedir(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info);
+void op_lookup(fuse_req_t fuse, fuse_ino_t parent, const char *name);
+void op_forget(fuse_req_t fuse, fuse_ino_t id, uint64_t count);
+void op_forget_multi(fuse_req_t fuse, size_t count, struct fuse_forget_data *forgets);
+void op_getattr(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info);
+void op_statfs(fuse_req_t fuse, fuse_ino_t id);
+void op_getxattr(fuse_req_t fuse, fuse_ino_t id, const char *name, size_t size);
+void op_listxattr(fuse_req_t fuse, fuse_ino_t id, size_t size);
+
+/** readonly_ops() - sets every operation that would write to one that answers EROFS. The kernel
+ *  asks for none of them while the mount is read-only, but root can remount it. */
+void readonly_ops(struct fuse_lowlevel_ops *ops);
+
+/** files_close(), directories_close() - those that the kernel will not release any more. */
+void files_close(struct mount *mount);
+void directories_close(struct mount *mount);

@@ -1,0 +1,93 @@
+/*
+ * mount.h - the door of the mount: one namespace over several mount entries, served read-only
+ * through FUSE from the cache.
+ *
+ * The mount owns its threads. Nothing in it waits for a backing store while holding a thread: a
+ * request is answered when its bytes are there, from whichever thread brought them.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/histogram.h"
+#include "base/option.h"
+#include "cache/cache.h"
+
+struct mount_entry_config {
+	char *path;    /* "/", "/images": where in the namespace; no nesting in another entry */
+	char *backing; /* id of a configured backing store */
+	char *bucket;
+	char *prefix;  /* "" or "train/": keys below it appear below path */
+	int64_t uid, gid; /* -1: those of the daemon */
+	uint32_t file_mode, directory_mode;
+	uint64_t attribute_timeout; /* ns; how long the kernel may believe size and mtime */
+	uint64_t entry_timeout;	    /* ns; ... a name */
+	uint64_t negative_timeout;  /* ns; ... that a name is not there */
+	uint64_t listing_timeout;   /* ns; how long a listing answers lookups and readdir */
+	int64_t dataset_depth; /* directories below path that tell datasets apart; 0: all is one */
+};
+
+struct mount_config {
+	char *path; /* the mountpoint */
+	bool allow_other;
+	bool allow_nonempty;
+	int64_t threads;
+	int64_t max_background;
+	uint64_t readahead_max;	   /* bytes ahead of one sequential handle; live */
+	uint64_t sibling_max;	   /* bytes ahead in a directory read file by file; live */
+	uint64_t lookup_timeout;   /* ns: a lookup or listing that takes longer fails; live */
+	uint64_t listing_memory;   /* bytes that cached listings may take */
+	struct option_structs entries; /* of struct mount_entry_config */
+};
+
+extern const struct option_group mount_options; /* of struct mount_config */
+
+enum mount_counter {
+	MOUNT_LOOKUPS,
+	MOUNT_LOOKUPS_LISTED, /* of them, answered from a listing */
+	MOUNT_GETATTRS,
+	MOUNT_OPENS,
+	MOUNT_OPENS_STALE, /* answered ESTALE: the kernel looked up again */
+	MOUNT_READS,
+	MOUNT_READ_BYTES,
+	MOUNT_READDIRS,
+	MOUNT_INTERRUPTS,
+	MOUNT_ERRORS,	 /* replies with an error other than ENOENT, ESTALE, EINTR, EROFS, ENODATA */
+	MOUNT_HANDLES,	 /* gauge */
+	MOUNT_NODES,	 /* gauge */
+	MOUNT_LISTING_BYTES, /* gauge */
+	MOUNT_KEYS_HIDDEN, /* keys that cannot be file names, left out of listings */
+	MOUNT_COUNTER_COUNT,
+};
+
+struct mount;
+
+/**
+ * mount_create() - mounts and starts serving.
+ * @config: borrowed until mount_destroy(). @backings: borrowed; looked up by id.
+ * Return: 0 with the mount visible; -EINVAL, -ENOENT (no such mountpoint), -ENOTEMPTY, -EPERM,
+ *         -EBUSY (already a cenote mount) ... with @problem saying what to do.
+ */
+int mount_create(const struct mount_config *config, struct cache *cache,
+		 struct backing *const *backings, unsigned backing_count,
+		 const struct clock *clock, struct mount **out_mount, char *problem,
+		 size_t problem_size);
+
+/** mount_ended() - a descriptor that becomes readable when the mount ended from outside (umount). */
+int mount_ended(const struct mount *mount);
+
+/** mount_stop() - no new requests are accepted, those in hand are answered (at most @timeout_ns),
+ *  unmounts. cache_stop() comes after it. */
+void mount_stop(struct mount *mount, uint64_t timeout_ns);
+
+/** mount_destroy() - after mount_stop(), while the cache is still there. NULL is fine. */
+void mount_destroy(struct mount *mount);
+
+void mount_reload(struct mount *mount, const struct mount_config *config);
+
+const struct counters *mount_counters(const struct mount *mount);
+const struct histogram *mount_read_latency(const struct mount *mount); /* ns, FUSE read to reply */
+const char *mount_path(const struct mount *mount);

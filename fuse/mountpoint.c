@@ -1,0 +1,323 @@
+/*
+ * mountpoint.c - see mountpoint.h.
+ */
+#include "fuse/mountpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 14)
+#include <fuse_lowlevel.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "fuse/mountinfo.h"
+
+#define TYPE		"fuse.cenote"
+#define SOURCE		"cenote"
+#define PROBE_MS	2000 /* a daemon that takes longer to answer statfs is alive, but not well */
+#define HELPER_MS	10000
+#define DEAD_MOUNTS_MAX 16 /* one on top of the other */
+
+extern char **environ;
+
+static int complain(char *problem, size_t problem_size, int err, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static int complain(char *problem, size_t problem_size, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(problem, problem_size, format, args);
+	va_end(args);
+	return err;
+}
+
+/* --- children ------------------------------------------------------------------------------- */
+
+/* Waits for a child, at most @timeout_ms, then kills it. Return: its wait status, or -ETIMEDOUT. */
+static int child_wait(pid_t pid, int timeout_ms)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd ended = { .fd = fd, .events = POLLIN };
+	bool killed = fd < 0 || poll(&ended, 1, timeout_ms) <= 0;
+	int status = 0;
+
+	if (killed)
+		kill(pid, SIGKILL);
+	if (fd >= 0)
+		close(fd);
+	/* A killed child goes at once: waiting for a FUSE request can be killed. */
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return killed ? -ETIMEDOUT : status;
+}
+
+/* Whether the daemon of the mount at @path is gone. Asked in a child: it may never come back. */
+static bool mount_dead(const char *path)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		return false;
+	if (pid == 0) {
+		struct statfs unused;
+
+		_exit(statfs(path, &unused) != 0 && (errno == ENOTCONN || errno == ECONNABORTED));
+	}
+	status = child_wait(pid, PROBE_MS);
+	return status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 1;
+}
+
+static int helper_unmount(const char *path)
+{
+	char *const argv[] = { (char[]){ "fusermount3" },
+			       (char[]){ "-u" },
+			       (char[]){ "-q" },
+			       (char[]){ "-z" },
+			       (char[]){ "--" },
+			       strdupa(path),
+			       NULL };
+	pid_t pid;
+	int status, err = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+
+	if (err)
+		return -err;
+	status = child_wait(pid, HELPER_MS);
+	if (status < 0)
+		return status;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
+}
+
+/* --- before --------------------------------------------------------------------------------- */
+
+/* The path as mountinfo has it, without touching its last component, which may be a dead mount. */
+static int path_resolve(const char *path, char **out)
+{
+	char *copy = strdup(path), *again = strdup(path), *parent = NULL;
+	const char *name;
+	int err = -ENOMEM;
+
+	if (!copy || !again)
+		goto out;
+	name = basename(again);
+	parent = realpath(dirname(copy), NULL);
+	if (!parent) {
+		err = -errno;
+		goto out;
+	}
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "/") == 0)
+		err = -EINVAL;
+	else
+		err = asprintf(out, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, name) < 0
+			      ? -ENOMEM
+			      : 0;
+out:
+	free(copy);
+	free(again);
+	free(parent);
+	return err;
+}
+
+static int dead_remove(const char *path, char *problem, size_t problem_size)
+{
+	if (!mount_dead(path))
+		return complain(problem, problem_size, -EBUSY,
+				"%s: a cenote mount is there and its daemon is alive: stop that "
+				"one, or choose another path",
+				path);
+	log_notice("mount.dead", "path=%s action=unmounted text=\"left by a daemon that is gone\"",
+		   path);
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 || helper_unmount(path) == 0)
+		return 0;
+	return complain(problem, problem_size, -EBUSY,
+			"%s: a dead cenote mount is there and cannot be taken away: as root, "
+			"umount -l %s",
+			path, path);
+}
+
+static int dead_remove_all(const char *path, char *problem, size_t problem_size)
+{
+	struct mountinfo info;
+
+	for (unsigned i = 0; i < DEAD_MOUNTS_MAX; i++) {
+		int err = mountinfo_top(path, &info);
+
+		if (err || strcmp(info.type, TYPE) != 0)
+			return 0;
+		err = dead_remove(path, problem, problem_size);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int directory_check(const char *path, bool allow_nonempty, char *problem,
+			   size_t problem_size)
+{
+	const struct dirent *entry;
+	bool empty = true;
+	DIR *directory = opendir(path);
+
+	if (!directory && errno == ENOENT)
+		return complain(problem, problem_size, -ENOENT, "%s does not exist: mkdir -p %s",
+				path, path);
+	if (!directory)
+		return complain(problem, problem_size, -errno, "%s: %s", path, error_text(-errno));
+	while (empty && (entry = readdir(directory)))
+		empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+	closedir(directory);
+	if (!empty && !allow_nonempty)
+		return complain(problem, problem_size, -ENOTEMPTY,
+				"%s is not empty, and a mount would hide what is there: choose "
+				"another path, or set allow_nonempty",
+				path);
+	return 0;
+}
+
+int mountpoint_prepare(const char *path, const struct mountpoint_options *options,
+		       struct mountpoint *out, char *problem, size_t problem_size)
+{
+	char *resolved = NULL, *final;
+	int err = path_resolve(path, &resolved);
+
+	if (err)
+		return complain(problem, problem_size, err, "mountpoint %s: %s", path,
+				error_text(err));
+	err = dead_remove_all(resolved, problem, problem_size);
+	if (!err)
+		err = directory_check(resolved, options->allow_nonempty, problem, problem_size);
+	if (err) {
+		free(resolved);
+		return err;
+	}
+	final = realpath(resolved, NULL); /* it may be a symbolic link */
+	err = final ? 0 : -errno;
+	if (!err && strcmp(final, resolved) != 0)
+		err = dead_remove_all(final, problem, problem_size);
+	free(resolved);
+	if (err) {
+		free(final);
+		return err;
+	}
+	*out = (struct mountpoint){ .path = final };
+	return 0;
+}
+
+/* --- during --------------------------------------------------------------------------------- */
+
+static int mount_privileged(const struct mountpoint *mountpoint,
+			    const struct mountpoint_options *options, int *out_fd)
+{
+	char data[192];
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(data, sizeof(data),
+		 "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions,max_read=%u%s",
+		 fd, (unsigned)geteuid(), (unsigned)getegid(), options->max_read,
+		 options->allow_other ? ",allow_other" : "");
+	if (mount(SOURCE, mountpoint->path, TYPE, MS_RDONLY | MS_NOSUID | MS_NODEV, data) != 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	*out_fd = fd;
+	return 0;
+}
+
+static int mount_explain(int err, const char *path, char *problem, size_t problem_size)
+{
+	if (err == -ENOENT || err == -ENXIO)
+		return complain(problem, problem_size, err,
+				"/dev/fuse: %s: load the module (modprobe fuse); in a container, "
+				"pass --device /dev/fuse",
+				error_text(err));
+	if (err == -ENODEV)
+		return complain(problem, problem_size, err,
+				"this kernel has no FUSE file system: modprobe fuse");
+	return complain(problem, problem_size, err, "mounting %s: %s", path, error_text(err));
+}
+
+int mountpoint_mount(struct mountpoint *mountpoint, const struct mountpoint_options *options,
+		     struct fuse_session *session, int *out_fd, char *problem, size_t problem_size)
+{
+	struct mountinfo info;
+	int fd = -1, err = mount_privileged(mountpoint, options, &fd);
+
+	if (err == -EPERM || err == -EACCES) {
+		mountpoint->helped = true;
+		if (fuse_session_mount(session, mountpoint->path) != 0)
+			return complain(problem, problem_size, -EPERM,
+					"mounting %s without privilege through fusermount3 failed "
+					"(its message is above): run as root, or install fuse3%s",
+					mountpoint->path,
+					options->allow_other ? " and put user_allow_other into "
+							       "/etc/fuse.conf"
+							     : "");
+		fd = fuse_session_fd(session);
+	} else if (err) {
+		return mount_explain(err, mountpoint->path, problem, problem_size);
+	}
+	mountpoint->mounted = true;
+	if (mountinfo_top(mountpoint->path, &info) == 0) {
+		mountpoint->device_major = info.device_major;
+		mountpoint->device_minor = info.device_minor;
+	}
+	*out_fd = fd;
+	return 0;
+}
+
+/* --- after ---------------------------------------------------------------------------------- */
+
+static bool mount_ours(const struct mountpoint *mountpoint)
+{
+	struct mountinfo info;
+
+	return mountinfo_top(mountpoint->path, &info) == 0 && strcmp(info.type, TYPE) == 0 &&
+	       info.device_major == mountpoint->device_major &&
+	       info.device_minor == mountpoint->device_minor;
+}
+
+void mountpoint_unmount(struct mountpoint *mountpoint)
+{
+	int err = 0;
+
+	if (!mountpoint->mounted)
+		return;
+	mountpoint->mounted = false;
+	if (!mount_ours(mountpoint))
+		return;
+	/* MNT_FORCE aborts the connection, which wakes everyone who waits for it. */
+	if (mountpoint->helped)
+		err = helper_unmount(mountpoint->path);
+	else if (umount2(mountpoint->path, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
+		err = -errno;
+	if (err)
+		log_error("mount.unmount", "path=%s error=\"%s\"", mountpoint->path,
+			  error_text(err));
+}
+
+void mountpoint_fini(struct mountpoint *mountpoint)
+{
+	free(mountpoint->path);
+	mountpoint->path = NULL;
+}

@@ -1,0 +1,126 @@
+/*
+ * node.h - nodes: what the kernel knows by number.
+ *
+ * A node id names one (path, object version, I/O mode) and is never reused, not by the next run
+ * either. An overwritten object is a new node under the same name; the old one becomes outdated and
+ * goes on for who has it open. A node lives while the kernel remembers it (lookups) or something of
+ * ours stands on it (pins: its children, open directories, listings and look-ups under way).
+ *
+ * A table is plain data: the caller holds the namespace's lock. There may be hundreds of thousands
+ * of nodes, as many as the kernel cares to remember: a node is about 180 bytes and its name.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define uthash_fatal(message) check_failed(message, __FILE__, __LINE__, __func__)
+#include <uthash.h>
+
+#include "base/check.h"
+
+#define NODE_ROOT_ID	1
+#define NODE_ENTRY_NONE (-1) /* a directory above the mount entries */
+
+struct listing;
+struct directory;
+
+enum node_kind {
+	NODE_DIRECTORY,
+	NODE_FILE,
+};
+
+struct node {
+	uint64_t id;
+	uint64_t ino;	     /* st_ino: of the version (file), of the path (directory) */
+	struct node *parent; /* pinned; NULL of the root */
+	uint64_t lookups;    /* references that the kernel holds */
+	uint32_t pins;
+	int16_t entry;	    /* index of the mount entry, or NODE_ENTRY_NONE */
+	uint8_t kind;	    /* enum node_kind */
+	bool outdated : 1;  /* the name has, or will have, another node: OPEN answers ESTALE */
+	bool confirmed : 1; /* made for a version that had been refused, and was then found again */
+	uint8_t name_len;
+	uint64_t checked_ns; /* when the backing store last said so; 0: do not rely on it */
+	union {
+		struct {
+			uint64_t size;
+			int64_t mtime_s;
+		};
+		struct directory *directory; /* NULL until someone reads below it */
+	};
+	UT_hash_handle by_id;
+	UT_hash_handle by_name; /* key: text, parent id and name; outdated nodes until replaced */
+	bool named;		/* is in by_name */
+	char text[];		/* parent id (8 bytes), name, NUL, etag, NUL */
+};
+
+struct node_table {
+	struct node *by_id;
+	struct node *by_name;
+	struct node *root;
+	uint64_t next_id;
+	uint64_t count;
+};
+
+/**
+ * node_table_init() - a table with a root directory.
+ * @id_base: above every id of earlier runs: the seconds since 1970, shifted up by 32 bits, leave
+ *           4 billion nodes a second.
+ * Return: 0 or -ENOMEM.
+ */
+int node_table_init(struct node_table *table, uint64_t id_base);
+
+/** node_table_fini() - frees all nodes, whoever remembers them. @release is called for each first,
+ *  may be NULL. */
+void node_table_fini(struct node_table *table, void (*release)(struct node *node));
+
+/** node_find() - by id, or NULL. */
+struct node *node_find(const struct node_table *table, uint64_t id);
+
+/** node_child() - by name, outdated ones included, or NULL. */
+struct node *node_child(const struct node_table *table, const struct node *parent, const char *name,
+			size_t name_len);
+
+/**
+ * node_create() - a node under a name; one that has the name already loses it and is outdated.
+ * @etag: "" for directories.
+ * Return: the node with no lookups and no pins (use node_settle() when giving it up), or NULL.
+ */
+struct node *node_create(struct node_table *table, struct node *parent, enum node_kind kind,
+			 int entry, const char *name, size_t name_len, const char *etag);
+
+static inline const char *node_name(const struct node *node)
+{
+	return node->text + sizeof(uint64_t);
+}
+
+static inline const char *node_etag(const struct node *node)
+{
+	return node_name(node) + node->name_len + 1;
+}
+
+/** node_outdate() - the name is looked up afresh from now on. */
+void node_outdate(struct node *node);
+
+static inline void node_pin(struct node *node)
+{
+	node->pins++;
+}
+
+/** node_unpin() - frees the node when it was the last to stand on it. */
+void node_unpin(struct node_table *table, struct node *node);
+
+/** node_forget() - the kernel gives back @count lookups. */
+void node_forget(struct node_table *table, struct node *node, uint64_t count);
+
+/** node_settle() - frees the node if nobody refers to it, and then its parents alike. */
+void node_settle(struct node_table *table, struct node *node);
+
+/**
+ * node_path() - the path below the node's mount entry ("train/a.bin", "" for its root), or, above
+ * the entries, from the namespace's root ("/images").
+ * Return: the length, -ENAMETOOLONG.
+ */
+int node_path(const struct node *node, char *out, size_t out_size);

@@ -1,0 +1,213 @@
+/*
+ * version.c - see version.h.
+ */
+#include "fuse/namespace/version.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/bytes.h"
+#include "base/digest.h"
+#include "fuse/namespace/listing.h"
+
+#define ABOVE_MODE    0555
+#define ABOVE_TIMEOUT (60 * NS_PER_S) /* of directories above the entries: they never change */
+
+static const char *text_or_empty(const char *text)
+{
+	return text ? text : "";
+}
+
+int version_key(const struct namespace *ns, const struct node *node, char out[NAMES_KEY_MAX + 1])
+{
+	const char *prefix = text_or_empty(entry_of(ns, node)->config->prefix);
+	size_t prefix_len = strlen(prefix);
+	int len;
+
+	if (prefix_len > NAMES_KEY_MAX)
+		return -ENAMETOOLONG;
+	memcpy(out, prefix, prefix_len + 1);
+	len = node_path(node, out + prefix_len, NAMES_KEY_MAX + 1 - prefix_len);
+	if (len < 0)
+		return len;
+	len += (int)prefix_len;
+	if (node->kind == NODE_DIRECTORY && (size_t)len > prefix_len) {
+		if (len == NAMES_KEY_MAX)
+			return -ENAMETOOLONG;
+		out[len++] = '/';
+		out[len] = '\0';
+	}
+	return len;
+}
+
+void version_of(const struct namespace *ns, const struct node *node, char key[NAMES_KEY_MAX + 1],
+		struct object_version *out)
+{
+	const struct namespace_entry *entry = entry_of(ns, node);
+	int len = version_key(ns, node, key);
+
+	CHECK(len >= 0); /* or the node would not have been made */
+	*out = (struct object_version){
+		.backing = entry->backing->id,
+		.bucket = text_or_empty(entry->config->bucket),
+		.key = key,
+		.etag = node_etag(node),
+		.size = node->size,
+	};
+}
+
+static uint64_t ino_of(const struct object_version *version)
+{
+	struct object_id id;
+
+	object_id_of(version, &id);
+	return bytes_get_u64(id.bytes);
+}
+
+uint64_t version_ino(const struct namespace_entry *entry, const char *key,
+		     const struct version_meta *meta)
+{
+	struct object_version version = {
+		.backing = entry->backing->id,
+		.bucket = text_or_empty(entry->config->bucket),
+		.key = key,
+		.etag = meta->etag,
+		.size = meta->size,
+	};
+
+	return ino_of(&version);
+}
+
+uint64_t version_directory_ino(const struct node *parent, const char *name, size_t name_len)
+{
+	char path[sizeof(int64_t) + NAMES_KEY_MAX + NAMES_COMPONENT_MAX + 2];
+	int64_t entry = parent->entry;
+	int len;
+
+	memcpy(path, &entry, sizeof(entry));
+	len = node_path(parent, path + sizeof(entry), NAMES_KEY_MAX + 1);
+	len = len < 0 ? 0 : len;
+	len += (int)sizeof(entry);
+	path[len++] = '/';
+	memcpy(path + len, name, name_len);
+	return digest_xxh3(path, (size_t)len + name_len);
+}
+
+static bool file_is(const struct node *node, const struct version_meta *meta)
+{
+	return node->kind == NODE_FILE && node->size == meta->size &&
+	       strcmp(node_etag(node), meta->etag) == 0;
+}
+
+static void obsolete(struct namespace *ns, const struct node *node)
+{
+	struct object_version version;
+	char key[NAMES_KEY_MAX + 1];
+
+	if (node->kind != NODE_FILE || !ns->settings.obsolete)
+		return;
+	version_of(ns, node, key, &version);
+	ns->settings.obsolete(ns->settings.context, &version);
+}
+
+static struct node *child_create(struct namespace *ns, struct node *parent, enum node_kind kind,
+				 int entry, const char *name, size_t name_len, const char *etag)
+{
+	struct node *node = node_create(&ns->nodes, parent, kind, entry, name, name_len, etag);
+
+	counter_set(ns->settings.counters, MOUNT_NODES, ns->nodes.count);
+	return node;
+}
+
+struct node *version_file(struct namespace *ns, struct node *parent, const char *name,
+			  size_t name_len, const struct version_meta *meta, uint64_t checked_ns)
+{
+	struct node *before = node_child(&ns->nodes, parent, name, name_len);
+	bool same = before && file_is(before, meta);
+	struct object_version version;
+	char key[NAMES_KEY_MAX + 1];
+	struct node *node = before;
+	bool confirmed = false;
+
+	if (!same || before->outdated) {
+		if (before && !same)
+			obsolete(ns, before);
+		confirmed = same;
+		node = child_create(ns, parent, NODE_FILE, parent->entry, name, name_len,
+				    meta->etag);
+		if (!node)
+			return NULL;
+		node->size = meta->size;
+		node->confirmed = confirmed;
+		version_of(ns, node, key, &version);
+		node->ino = ino_of(&version);
+	}
+	node->mtime_s = meta->mtime_s;
+	node->checked_ns = checked_ns;
+	return node;
+}
+
+struct node *version_directory(struct namespace *ns, struct node *parent, const char *name,
+			       size_t name_len, int entry, uint64_t checked_ns)
+{
+	struct node *node = node_child(&ns->nodes, parent, name, name_len);
+
+	if (!node || node->outdated || node->kind != NODE_DIRECTORY) {
+		if (node)
+			obsolete(ns, node);
+		node = child_create(ns, parent, NODE_DIRECTORY, entry, name, name_len, "");
+		if (!node)
+			return NULL;
+		node->ino = version_directory_ino(parent, name, name_len);
+	}
+	node->checked_ns = checked_ns;
+	return node;
+}
+
+void version_gone(struct namespace *ns, struct node *parent, const char *name, size_t name_len)
+{
+	struct node *node = node_child(&ns->nodes, parent, name, name_len);
+
+	if (!node || node->outdated)
+		return;
+	obsolete(ns, node);
+	node_outdate(node);
+}
+
+void version_refused(struct namespace *ns, struct node *node)
+{
+	if (node->kind != NODE_FILE || node->outdated)
+		return;
+	obsolete(ns, node);
+	node_outdate(node);
+	listing_forget(ns, node->parent); /* it names the version that is gone */
+}
+
+void version_attributes(const struct namespace *ns, const struct node *node,
+			struct namespace_attributes *out)
+{
+	const struct namespace_entry *entry = entry_of(ns, node);
+	const struct mount_entry_config *config = entry ? entry->config : NULL;
+	bool file = node->kind == NODE_FILE;
+
+	*out = (struct namespace_attributes){
+		.id = node->id,
+		.ino = node->ino,
+		.size = file ? node->size : 0,
+		.mtime_s = file ? node->mtime_s : ns->start_s,
+		.mode = (file ? S_IFREG : S_IFDIR) | ABOVE_MODE,
+		.uid = ns->uid,
+		.gid = ns->gid,
+		.attribute_timeout = ABOVE_TIMEOUT,
+		.entry_timeout = ABOVE_TIMEOUT,
+	};
+	if (!config)
+		return;
+	out->mode = file ? S_IFREG | config->file_mode : S_IFDIR | config->directory_mode;
+	out->uid = entry->uid;
+	out->gid = entry->gid;
+	out->attribute_timeout = config->attribute_timeout;
+	out->entry_timeout = config->entry_timeout;
+}

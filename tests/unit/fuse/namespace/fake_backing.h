@@ -1,0 +1,51 @@
+/*
+ * fake_backing.h - a backing store whose answers a test lets out one by one, on its own thread:
+ * what arrives waits until fake_run() or fake_run_all().
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cache/backing.h"
+
+#define FAKE_KEYS_MAX  200000
+#define FAKE_QUEUE_MAX 1024
+
+enum fake_kind {
+	FAKE_HEAD,
+	FAKE_LIST,
+};
+
+struct fake_key {
+	char *key;
+	struct backing_meta meta;
+};
+
+struct fake_backing {
+	struct backing backing;
+	struct fake_key *keys; /* sorted */
+	unsigned key_count;
+	unsigned page_max; /* keys and prefixes of a page; 0: everything is one page */
+	bool files_first;  /* as S3 does within a page */
+	struct {
+		enum fake_kind kind;
+		void *request;
+	} queue[FAKE_QUEUE_MAX];
+	unsigned queued;
+	unsigned heads, lists;	      /* asked so far */
+	int head_status, list_status; /* instead of an answer, while not 0 */
+};
+
+void fake_init(struct fake_backing *fake, const char *id);
+void fake_fini(struct fake_backing *fake);
+
+/** fake_put() - an object with this etag; replaces one of that key. */
+void fake_put(struct fake_backing *fake, const char *key, uint64_t size, const char *etag);
+void fake_delete(struct fake_backing *fake, const char *key);
+
+/** fake_run() - answers the request that waits for longest. Return: false when there is none. */
+bool fake_run(struct fake_backing *fake);
+
+/** fake_run_all() - until nothing waits. */
+void fake_run_all(struct fake_backing *fake);

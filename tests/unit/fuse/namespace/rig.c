@@ -1,0 +1,184 @@
+/*
+ * rig.c - see rig.h.
+ */
+#include "tests/unit/fuse/namespace/rig.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/check.h"
+
+static const struct counter_spec specs[MOUNT_COUNTER_COUNT];
+
+static void obsolete(void *context, const struct object_version *version)
+{
+	struct rig *rig = context;
+
+	rig->obsolete++;
+	snprintf(rig->obsolete_etag, sizeof(rig->obsolete_etag), "%s", version->etag);
+}
+
+void rig_init(struct rig *rig)
+{
+	static char path[] = "/", backing[] = "b", bucket[] = "k", prefix[] = "";
+
+	memset(rig, 0, sizeof(*rig));
+	fake_init(&rig->fake, "b");
+	clock_manual_init(&rig->clock, 1000 * NS_PER_S, INT64_C(1700000000) * (int64_t)NS_PER_S);
+	CHECK(counters_init(&rig->counters, "mount", specs, MOUNT_COUNTER_COUNT) == 0);
+	for (unsigned i = 0; i < RIG_ENTRIES_MAX; i++)
+		rig->entries[i] = (struct mount_entry_config){
+			.path = path,
+			.backing = backing,
+			.bucket = bucket,
+			.prefix = prefix,
+			.uid = 7,
+			.gid = 8,
+			.file_mode = 0440,
+			.directory_mode = 0550,
+			.attribute_timeout = 60 * NS_PER_S,
+			.entry_timeout = 60 * NS_PER_S,
+			.negative_timeout = 5 * NS_PER_S,
+			.listing_timeout = 60 * NS_PER_S,
+			.dataset_depth = 1,
+		};
+	rig->config = (struct mount_config){
+		.lookup_timeout = 30 * NS_PER_S,
+		.listing_memory = 16 << 20,
+		.entries = { .items = rig->entries, .count = 1 },
+	};
+}
+
+void rig_start(struct rig *rig)
+{
+	struct backing *const backings[] = { &rig->fake.backing };
+	struct namespace_settings settings = {
+		.config = &rig->config,
+		.backings = backings,
+		.backing_count = 1,
+		.clock = &rig->clock.clock,
+		.counters = &rig->counters,
+		.obsolete = obsolete,
+		.context = rig,
+	};
+	char problem[256];
+
+	CHECK(namespace_create(&settings, &rig->ns, problem, sizeof(problem)) == 0);
+}
+
+void rig_stop(struct rig *rig)
+{
+	fake_run_all(&rig->fake);
+	namespace_destroy(rig->ns);
+	CHECK(rig_counter(rig, MOUNT_LISTING_BYTES) == 0);
+	counters_fini(&rig->counters);
+	fake_fini(&rig->fake);
+}
+
+uint64_t rig_counter(const struct rig *rig, enum mount_counter counter)
+{
+	return counter_get(&rig->counters, counter);
+}
+
+/* --- look-ups ------------------------------------------------------------------------------- */
+
+static void lookup_done(struct namespace_lookup *lookup)
+{
+	CONTAINER_OF(lookup, struct rig_lookup, lookup)->ended = true;
+}
+
+void rig_lookup_start(struct rig *rig, struct rig_lookup *lookup, uint64_t parent, const char *name)
+{
+	*lookup = (struct rig_lookup){
+		.lookup = { .parent = parent, .name = name, .done = lookup_done }
+	};
+	if (namespace_lookup_start(rig->ns, &lookup->lookup) == 1)
+		lookup->ended = true;
+}
+
+int rig_lookup(struct rig *rig, uint64_t parent, const char *name, uint64_t *out_id)
+{
+	struct rig_lookup lookup;
+
+	rig_lookup_start(rig, &lookup, parent, name);
+	fake_run_all(&rig->fake);
+	CHECK(lookup.ended);
+	if (lookup.lookup.status == 0 && out_id)
+		*out_id = lookup.lookup.attributes.id;
+	return lookup.lookup.status;
+}
+
+/* --- directories ---------------------------------------------------------------------------- */
+
+static bool reader_emit(struct namespace_read *read, const char *name, uint64_t next_offset,
+			const struct namespace_attributes *attributes)
+{
+	struct rig_reader *reader = CONTAINER_OF(read, struct rig_reader, read);
+
+	if (reader->given == reader->room)
+		return false;
+	reader->given++;
+	reader->offset = next_offset;
+	if (!reader->dots && (strcmp(name, ".") == 0 || strcmp(name, "..") == 0))
+		return true;
+	CHECK(reader->count < RIG_NAMES_MAX);
+	snprintf(reader->names[reader->count], sizeof(reader->names[0]), "%s", name);
+	reader->modes[reader->count] = attributes->mode;
+	reader->ids[reader->count] = attributes->id;
+	reader->inos[reader->count++] = attributes->ino;
+	return true;
+}
+
+static void reader_done(struct namespace_read *read)
+{
+	CONTAINER_OF(read, struct rig_reader, read)->ended = true;
+}
+
+void rig_open(struct rig *rig, struct rig_reader *reader, uint64_t id, bool plus)
+{
+	memset(reader, 0, sizeof(*reader));
+	reader->room = 100;
+	reader->names = calloc(RIG_NAMES_MAX, sizeof(reader->names[0]));
+	CHECK(reader->names);
+	CHECK(namespace_directory_open(rig->ns, id, &reader->directory) == 0);
+	reader->read.plus = plus;
+	reader->read.directory = &reader->directory;
+	reader->read.emit = reader_emit;
+	reader->read.done = reader_done;
+}
+
+void rig_close(struct rig *rig, struct rig_reader *reader)
+{
+	namespace_directory_close(rig->ns, &reader->directory);
+	free(reader->names);
+}
+
+void rig_read_start(struct rig *rig, struct rig_reader *reader)
+{
+	reader->ended = false;
+	reader->given = 0;
+	reader->read.offset = reader->offset;
+	if (namespace_read_start(rig->ns, &reader->read) == 1)
+		reader->ended = true;
+}
+
+int rig_read_all(struct rig *rig, struct rig_reader *reader)
+{
+	do {
+		rig_read_start(rig, reader);
+		while (!reader->ended)
+			CHECK(fake_run(&rig->fake));
+	} while (reader->read.status == 0 && reader->given > 0);
+	return reader->read.status;
+}
+
+int rig_has(const struct rig_reader *reader, const char *name)
+{
+	for (unsigned i = 0; i < reader->count; i++)
+		if (strcmp(reader->names[i], name) == 0)
+			return (int)i;
+	return -1;
+}

@@ -1,0 +1,69 @@
+/*
+ * rig.h - a namespace over a fake backing store, with a clock moved by hand, and a reader of it.
+ */
+#pragma once
+
+#include "base/clock.h"
+#include "fuse/namespace/namespace.h"
+#include "tests/unit/fuse/namespace/fake_backing.h"
+
+#define RIG_ENTRIES_MAX 4
+#define RIG_NAMES_MAX	4096
+
+struct rig {
+	struct fake_backing fake;
+	struct clock_manual clock;
+	struct counters counters;
+	struct mount_config config;
+	struct mount_entry_config entries[RIG_ENTRIES_MAX];
+	struct namespace *ns;
+	unsigned obsolete; /* versions said to be replaced */
+	char obsolete_etag[BACKING_ETAG_MAX];
+};
+
+/* A look-up by a test. */
+struct rig_lookup {
+	struct namespace_lookup lookup;
+	bool ended;
+};
+
+/* An open directory, read to the end or as far as it goes. */
+struct rig_reader {
+	struct namespace_directory directory;
+	struct namespace_read read;
+	bool ended;	 /* the read under way has */
+	unsigned room;	 /* entries that one read takes */
+	unsigned given;	 /* by this read */
+	uint64_t offset; /* to go on from */
+	bool dots;
+	char (*names)[256];
+	uint32_t modes[RIG_NAMES_MAX];
+	uint64_t ids[RIG_NAMES_MAX], inos[RIG_NAMES_MAX];
+	unsigned count;
+};
+
+/** rig_init() - one entry "/" of bucket "k"; change rig->config before rig_start(). */
+void rig_init(struct rig *rig);
+void rig_start(struct rig *rig);
+void rig_stop(struct rig *rig);
+
+/** rig_lookup_start() - without letting the backing store answer. */
+void rig_lookup_start(struct rig *rig, struct rig_lookup *lookup, uint64_t parent,
+		      const char *name);
+
+/** rig_lookup() - with all answers. Return: its status; the id in @out_id if that is not NULL. */
+int rig_lookup(struct rig *rig, uint64_t parent, const char *name, uint64_t *out_id);
+
+void rig_open(struct rig *rig, struct rig_reader *reader, uint64_t id, bool plus);
+void rig_close(struct rig *rig, struct rig_reader *reader);
+
+/** rig_read_start() - one read on from where the last one ended. */
+void rig_read_start(struct rig *rig, struct rig_reader *reader);
+
+/** rig_read_all() - to the end. Return: the status. */
+int rig_read_all(struct rig *rig, struct rig_reader *reader);
+
+/** rig_has() - the index of a name that was read, or -1. */
+int rig_has(const struct rig_reader *reader, const char *name);
+
+uint64_t rig_counter(const struct rig *rig, enum mount_counter counter);
