@@ -1,0 +1,138 @@
+"""report.py - the figures of all runs: medians, ratios, goals; one table and one JSON file.
+
+A line is one thing measured, for Cenote and for whoever stands beside it: a row for each pair. A
+goal that is missed is said and fails nothing: figures from a busy machine are no test.
+"""
+import collections
+import json
+import statistics
+
+Line = collections.namedtuple("Line", "title unit decimals higher_is_better goals")
+
+MB_S, CPU, FILES_S, MIB = "MB/s", "CPU-s/GB", "files/s", "MiB"
+
+
+def rate(title, unit, **goals):
+    return Line(title, unit, 0, True, goals)
+
+
+def cost(title):
+    return Line(title, CPU, 2, False, {})
+
+
+def size(title, **goals):
+    return Line(title, MIB, 0, False, goals)
+
+
+LINES = {
+    "cold": rate("sequential read, cold", MB_S, curl=0.8, s3fs=2.5, rclone=2.5),
+    "cold_cpu": cost("sequential read, cold"),
+    "memory": rate("sequential read, warm in memory", MB_S, s3fs=3, rclone=3),
+    "memory_cpu": cost("sequential read, warm in memory"),
+    "ssd": rate("sequential read, warm on SSD", MB_S, fio=0.85),
+    "ssd_cpu": cost("sequential read, warm on SSD"),
+    "random": rate("4 KiB random reads, warm", "reads/s"),
+    "resident": size("peak resident, sequential reads", bound=1),
+    "files_cold": rate("110 KiB files, cold", FILES_S, s3fs=5, rclone=5),
+    "files_cold_cpu": cost("110 KiB files, cold"),
+    "files_warm": rate("110 KiB files, warm", FILES_S, s3fs=5, rclone=5),
+    "files_warm_cpu": cost("110 KiB files, warm"),
+    "files_ssd": rate("110 KiB files, warm on SSD", FILES_S),
+    "find_cold": rate("find, cold", "keys/s"),
+    "find_warm": rate("find, again", "keys/s"),
+    "readers": size("peak resident, many readers", bound=1),
+    "readers_anon": size("  of it RssAnon"),
+    "readers_shmem": size("  of it RssShmem"),
+    "readers_file": size("  of it RssFile"),
+    "readers_rate": rate("many readers, cold", MB_S),
+}
+SHOWN = {"curl4m": "curl, 4 MiB ranges", "bound": "arena + 64 MiB"}
+OURS = "cenote"
+
+
+class Report:
+    """@names: whose lines are shown."""
+
+    def __init__(self, names):
+        self.names = names
+        self.values = collections.defaultdict(list)
+
+    def add(self, line, who, value):
+        self.values[line, who].append(value)
+
+    def add_read(self, line, who, found, cpu_seconds=None):
+        """A run of the reader: bytes a second and, when known, what the server's CPU paid."""
+        self.add(line, who, found["bytes"] / found["seconds"] / 1e6)
+        self.add_cpu(line, who, found, cpu_seconds)
+
+    def add_files(self, line, who, found, cpu_seconds=None):
+        self.add(line, who, found["files"] / found["seconds"])
+        self.add_cpu(line, who, found, cpu_seconds)
+
+    def add_cpu(self, line, who, found, cpu_seconds):
+        if cpu_seconds is not None and line + "_cpu" in LINES:
+            self.add(line + "_cpu", who, cpu_seconds / found["bytes"] * 1e9)
+
+    def median(self, line, who):
+        values = self.values.get((line, who))
+        return statistics.median(values) if values else None
+
+    def rows(self):
+        """One for each line and each who beside Cenote; for a line nobody else has, one alone."""
+        found = []
+        for key, line in LINES.items():
+            if key.partition("_")[0] not in self.names:
+                continue
+            others = [who for known, who in self.values if known == key and who != OURS]
+            ours = self.median(key, OURS)
+            if not others and ours is not None:
+                found.append(self.row(key, line, ours, None))
+            found += [self.row(key, line, ours, who) for who in others]
+        return found
+
+    def row(self, key, line, ours, who):
+        value = self.median(key, who) if who else None
+        goal = line.goals.get(who)
+        ratio = ours / value if ours is not None and value else None
+        met = None
+        if goal is not None and ratio is not None:
+            met = ratio >= goal if line.higher_is_better else ratio <= goal
+        sign = ">=" if line.higher_is_better else "<="
+        return {"name": line.title, "unit": line.unit, "cenote": ours,
+                "beside": SHOWN.get(who, who), "beside_value": value, "ratio": ratio,
+                "goal": None if goal is None else f"{sign} {goal:g}", "met": met,
+                "runs": [len(self.values.get((key, name), ())) for name in (OURS, who)],
+                "decimals": line.decimals, "short_by": goal and ratio and abs(goal - ratio) / goal}
+
+    def write(self, path, about):
+        rows = [{name: value for name, value in row.items() if name not in ("decimals", "short_by")}
+                for row in self.rows()]
+        with open(path, "w", encoding="utf-8") as stream:
+            json.dump(about | {"rows": rows}, stream, indent=1)
+            stream.write("\n")
+
+    def table(self):
+        head = ("", "unit", OURS, "beside", "", "ratio", "goal", "")
+        cells, title = [head], None
+        for row in self.rows():
+            first = (row["name"], row["unit"], number(row["cenote"], row["decimals"]))
+            repeated = title == first
+            title = first
+            cells.append((*(("", "", "") if repeated else first), row["beside"] or "",
+                          number(row["beside_value"], row["decimals"]), number(row["ratio"], 2),
+                          row["goal"] or "", verdict(row)))
+        widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+        left = (0, 1, 3, 6, 7)
+        return "\n".join("  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in cells)
+
+
+def number(value, decimals):
+    return "" if value is None else f"{value:,.{decimals}f}"
+
+
+def verdict(row):
+    if row["met"] is None:
+        return ""
+    return "met" if row["met"] else f"short by {row['short_by']:.0%}"

@@ -1,0 +1,102 @@
+"""scratch.py - a directory for one test run, and the sweep of what earlier runs left behind.
+
+The directory lies on a disk, not in a tmpfs: the cache wants O_DIRECT. CENOTE_TEST_DIR moves it.
+A run that was killed leaves mounts, loop devices and an S3 server; the next run finds its
+directory, sees that its owner is gone, and takes all of that down.
+"""
+import os
+import pathlib
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+
+TOP = pathlib.Path(os.environ.get("CENOTE_TEST_DIR", "/var/tmp/cenote-test"))
+S3_SERVER = pathlib.Path(__file__).resolve().parent.parent / "s3-server"
+# Below the kernel's ephemeral ports, so that no outgoing connection sits on one of ours.
+PORTS = range(20000, 32000, 64)
+
+
+def mounts_below(directory):
+    """Mountpoints below @directory, the innermost first."""
+    found = []
+    with open("/proc/self/mountinfo", encoding="utf-8") as stream:
+        for line in stream:
+            path = line.split()[4].encode().decode("unicode_escape")
+            if path.startswith(str(directory) + "/"):
+                found.append(path)
+    return found[::-1]
+
+
+def unmount(path):
+    """Takes a mount away whatever hangs in it."""
+    subprocess.run(["umount", "-l", path], stderr=subprocess.DEVNULL, check=False)
+
+
+def process_start(pid):
+    """The start time of a process in ticks, which tells it from a later one of the same number;
+    None when there is none, or only its corpse."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stream:
+            fields = stream.read().rsplit(")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def take_down(directory):
+    """Ends what runs in and is mounted below @directory, and removes it."""
+    for conf in directory.glob("*/ceph.conf"):
+        subprocess.run([S3_SERVER, "stop", conf.parent], check=False)
+    for path in mounts_below(directory):
+        unmount(path)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def sweep():
+    for directory in TOP.glob("run-*"):
+        try:
+            pid, start = (directory / "owner").read_text(encoding="utf-8").split()
+        except (FileNotFoundError, ValueError):
+            continue
+        if process_start(pid) != start:
+            take_down(directory)
+
+
+class Scratch:
+    """This run's directory. close() takes down all that is in it."""
+
+    def __init__(self):
+        TOP.mkdir(parents=True, exist_ok=True)
+        sweep()
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=TOP))
+        self.path.chmod(0o755)
+        (self.path / "owner").write_text(f"{os.getpid()} {process_start(os.getpid())}",
+                                         encoding="utf-8")
+
+    def folder(self, name):
+        """A new directory whose name begins with @name."""
+        path = pathlib.Path(tempfile.mkdtemp(prefix=name + "-", dir=self.path))
+        path.chmod(0o755)
+        return path
+
+    def close(self):
+        take_down(self.path)
+
+
+def free_ports():
+    """The first of 64 ports that are free now; a place picked at random, for others look too."""
+    def is_free(port):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+        return True
+
+    for base in random.sample(PORTS, len(PORTS)):
+        if all(is_free(port) for port in range(base, base + 64)):
+            return base
+    raise RuntimeError(f"no 64 free ports in a row in {PORTS.start}..{PORTS.stop}")

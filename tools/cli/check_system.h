@@ -1,0 +1,20 @@
+/*
+ * check_system.h - what `cenote check` asks of the machine: kernel, FUSE, limits.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct check_report;
+
+struct check_system_needs {
+	uint64_t arena_len;   /* bytes of memory that I/O will be registered on */
+	uint64_t reserve_len; /* bytes of buffers beside it */
+	bool allow_other;     /* the mount is for other users than the daemon's */
+	const char *mountpoint;
+	bool daemon_runs; /* a daemon of this configuration answers */
+};
+
+/** check_system() - adds its findings to @report. Changes nothing. */
+void check_system(struct check_report *report, const struct check_system_needs *needs);

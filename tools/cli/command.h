@@ -1,0 +1,57 @@
+/*
+ * command.h - the commands of `cenote`, one file each. From this table come dispatch, help, the man
+ * page and bash completion.
+ */
+#pragma once
+
+#include <stdio.h>
+
+#include "base/option.h"
+
+#define COMMAND_OK	0
+#define COMMAND_PROBLEM 1 /* it was done, and something is wrong; or it could not be done */
+#define COMMAND_USAGE	2
+
+struct command {
+	const char *name;
+	const char *summary;   /* one line, no full stop */
+	const char *arguments; /* positional ones, "[COMMAND]"; "" when there are none */
+	int arguments_max;
+	const char *text; /* paragraphs for help and the man page, separated by a blank line */
+	const struct option_group *group; /* NULL: no options */
+	/* @options: of group, may be NULL; @arguments: @count <= arguments_max of them.
+	 * Return: the exit status. */
+	int (*run)(const void *options, char **arguments, int count);
+};
+
+/* In the order of help; NULL-ended. */
+extern const struct command *const commands[];
+
+extern const struct command command_status;
+extern const struct command command_check;
+extern const struct command command_config;
+extern const struct command command_flush;
+extern const struct command command_help;
+extern const struct command command_version;
+
+/** command_find() - by name; NULL when there is none. */
+const struct command *command_find(const char *name);
+
+/** command_suggest() - "; did you mean status?" or "", for a name that is none. */
+void command_suggest(const char *name, char *out, size_t out_size);
+
+/** command_print_help() - everything about one command. */
+void command_print_help(const struct command *command, FILE *out);
+
+/** command_print_overview() - `cenote --help`. */
+void command_print_overview(FILE *out);
+
+/** command_main() - the whole of `cenote`: finds the command, parses, runs. Return: exit status. */
+int command_main(int argc, char **argv);
+
+/**
+ * command_run_dir() - where the daemon's socket is: @run_dir when given; else node.run_dir of
+ * @config; else that of the default configuration when it can be read; else the default.
+ * Return: heap memory, or NULL after a message to stderr.
+ */
+char *command_run_dir(const char *run_dir, const char *config);

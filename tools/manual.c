@@ -1,0 +1,243 @@
+/*
+ * manual.c - writes the man pages and the bash completion from the tables that the programs run by,
+ * so that they cannot disagree. Runs at build: manual cenote.1|cenoted.8|cenote.conf.5|cenote FILE
+ */
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "tools/cli/command.h"
+#include "tools/daemon/arguments.h"
+#include "tools/settings.h"
+
+static void page_start(FILE *out, const char *name, unsigned section, const char *summary)
+{
+	fputs(".TH ", out);
+	for (const char *c = name; *c; c++)
+		fputc(toupper((unsigned char)*c), out);
+	fprintf(out, " %u \"\" \"cenote " CENOTE_VERSION "\" \"Cenote\"\n", section);
+	fprintf(out, ".SH NAME\n%s \\- %s\n", name, summary);
+}
+
+/* @text in paragraphs, as roff: blank lines part them, hyphens stay hyphens. */
+static void text_print(const char *text, FILE *out)
+{
+	for (; *text; text++) {
+		if (text[0] == '\n' && text[1] == '\n') {
+			fputs("\n.PP\n", out);
+			text++;
+		} else if (*text == '-') {
+			fputs("\\-", out);
+		} else if (*text == '\\') {
+			fputs("\\e", out);
+		} else {
+			fputc(*text, out);
+		}
+	}
+	fputc('\n', out);
+}
+
+static void command_page_print(const struct command *command, FILE *out)
+{
+	fprintf(out, ".SS cenote %s%s%s%s\n", command->name, command->group ? " [OPTION...]" : "",
+		*command->arguments ? " " : "", command->arguments);
+	text_print(command->text, out);
+	if (command->group)
+		option_print_man(command->group, out);
+}
+
+static void cenote_page_print(FILE *out)
+{
+	page_start(out, "cenote", 1, "look after the Cenote daemon of this machine");
+	fputs(".SH SYNOPSIS\n.B cenote\n.I COMMAND\n.RI [ OPTION... ]\n.SH DESCRIPTION\n", out);
+	text_print("Asks the daemon cenoted(8) through the socket in its run directory, as root or "
+		   "as the daemon's user, and tries configurations before it starts.",
+		   out);
+	fputs(".SH COMMANDS\n", out);
+	for (unsigned i = 0; commands[i]; i++)
+		command_page_print(commands[i], out);
+	fputs(".SH EXIT STATUS\n", out);
+	text_print(
+		"0 all is well; 1 a problem was found, or the daemon could not be asked; 2 wrong "
+		"usage.",
+		out);
+	fputs(".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nwhen set, no colors even on a terminal.\n", out);
+	fputs(".SH SEE ALSO\n.BR cenoted (8),\n.BR cenote.conf (5)\n", out);
+}
+
+static void cenoted_page_print(FILE *out)
+{
+	page_start(out, "cenoted", 8, "mount S3 buckets, cached in memory and on the local SSD");
+	fputs(".SH SYNOPSIS\n.B cenoted\n.RB [ \\-\\-config\n.IR FILE ]\n.SH DESCRIPTION\n", out);
+	text_print(
+		"Mounts what its configuration names and serves it in the foreground. What was "
+		"read once comes from the cache afterwards, after a restart too. Logs to stderr, "
+		"a line an event; tells systemd when it is ready (Type=notify).\n\n"
+		"One daemon runs per run directory (node.run_dir), where its pid file and its "
+		"control socket are.",
+		out);
+	fputs(".SH OPTIONS\n", out);
+	option_print_man(&daemon_arguments_options, out);
+	fputs(".SH SIGNALS\n.TP\n.BR SIGTERM \", \" SIGINT\n", out);
+	text_print(
+		"Reads in hand are answered (at most node.stop_timeout), the mount is taken down, "
+		"the last blocks are written to the SSD, exit status 0. A second one ends the "
+		"reads in hand with an error and does the rest at once.",
+		out);
+	fputs(".TP\n.B SIGHUP\n", out);
+	text_print(
+		"The configuration is read again. What may change live takes effect, each change "
+		"is logged; what needs a restart is named in the log. A configuration with an "
+		"error changes nothing.",
+		out);
+	fputs(".PP\n", out);
+	text_print("The daemon also ends, with exit status 0, when its mount is unmounted.", out);
+	fputs(".SH EXIT STATUS\n", out);
+	text_print("0 ended as told; 1 could not start, the log says why and what to do; 2 wrong "
+		   "usage.",
+		   out);
+	fputs(".SH SEE ALSO\n.BR cenote (1),\n.BR cenote.conf (5)\n", out);
+}
+
+static void conf_page_print(FILE *out)
+{
+	page_start(out, "cenote.conf", 5, "configuration of the Cenote daemon");
+	fputs(".SH SYNOPSIS\n.I " SETTINGS_PATH_DEFAULT "\n.SH DESCRIPTION\n", out);
+	text_print(
+		"A libconfig file: settings are NAME = VALUE; groups are { }, lists of groups "
+		"( { }, { } ), and # starts a comment. Sizes are written \"4 GiB\" or \"500 MB\", "
+		"durations \"200 ms\", \"30 s\" or \"5 min\". An unknown setting or a value out of "
+		"range is an error that names the line and what is accepted; `cenote check` shows "
+		"it before the daemon does, `cenote config` prints every setting with its "
+		"default.",
+		out);
+	fputs(".SH SETTINGS\n", out);
+	option_print_man_settings(&settings_options, out);
+	fputs(".SH SEE ALSO\n.BR cenoted (8),\n.BR cenote (1)\n", out);
+}
+
+static bool same_name(const struct option *a, const struct option *b)
+{
+	return strcmp(a->name, b->name) == 0 && a->letter == b->letter;
+}
+
+/* Whether a command before @commands[@before] has this option too. */
+static bool was_printed(const struct option *option, unsigned before)
+{
+	for (unsigned i = 0; i < before; i++)
+		for (unsigned j = 0; commands[i]->group && j < commands[i]->group->count; j++)
+			if (same_name(option, &commands[i]->group->options[j]))
+				return true;
+	return false;
+}
+
+static void path_print(const struct option *option, FILE *out)
+{
+	fputs("--", out);
+	for (const char *c = option->name; *c; c++)
+		fputc(*c == '_' ? '-' : *c, out);
+	if (option->letter)
+		fprintf(out, "|-%c", option->letter);
+}
+
+/* bash's words for the options whose value is a FILE or a DIR: "--config|-c" */
+static void paths_print(const char *placeholder, FILE *out)
+{
+	unsigned printed = 0;
+
+	for (unsigned i = 0; commands[i]; i++) {
+		for (unsigned j = 0; commands[i]->group && j < commands[i]->group->count; j++) {
+			const struct option *option = &commands[i]->group->options[j];
+
+			if (!option->argument || strcmp(option->argument, placeholder) != 0 ||
+			    was_printed(option, i))
+				continue;
+			fputs(printed++ > 0 ? "|" : "", out);
+			path_print(option, out);
+		}
+	}
+}
+
+static void completion_commands_print(FILE *out)
+{
+	for (unsigned i = 0; commands[i]; i++)
+		fprintf(out, "%s%s", i > 0 ? " " : "", commands[i]->name);
+}
+
+static void completion_print(FILE *out)
+{
+	fputs("# bash completion of cenote and cenoted; made from their option tables\n"
+	      "_cenote()\n{\n"
+	      "\tlocal current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"
+	      "\tlocal command=${COMP_WORDS[1]} words=\n"
+	      "\t[[ ${COMP_WORDS[0]} == *cenoted ]] && command=cenoted\n"
+	      "\tcase $previous in\n\t",
+	      out);
+	paths_print("FILE", out);
+	fputs(") COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n\t", out);
+	paths_print("DIR", out);
+	fputs(") COMPREPLY=($(compgen -d -- \"$current\")); return ;;\n\tesac\n", out);
+	fputs("\tif ((COMP_CWORD == 1)) && [[ $command != cenoted ]]; then\n\t\twords='", out);
+	completion_commands_print(out);
+	fputs(" --help --version'\n\telse\n\t\tcase $command in\n", out);
+	for (unsigned i = 0; commands[i]; i++) {
+		fprintf(out, "\t\t%s) words='", commands[i]->name);
+		if (commands[i]->group)
+			option_print_completion(commands[i]->group, out);
+		if (commands[i] == &command_help)
+			completion_commands_print(out);
+		fputs(" --help' ;;\n", out);
+	}
+	fputs("\t\tcenoted) words='", out);
+	option_print_completion(&daemon_arguments_options, out);
+	fputs("' ;;\n\t\tesac\n\tfi\n"
+	      "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n}\n"
+	      "complete -o filenames -F _cenote cenote cenoted\n",
+	      out);
+}
+
+static const struct {
+	const char *name;
+	void (*print)(FILE *out);
+} documents[] = {
+	{ "cenote.1", cenote_page_print },
+	{ "cenoted.8", cenoted_page_print },
+	{ "cenote.conf.5", conf_page_print },
+	{ "cenote", completion_print },
+};
+
+static int document_write(const char *name, const char *path)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(documents); i++) {
+		FILE *out;
+		int error;
+
+		if (strcmp(documents[i].name, name) != 0)
+			continue;
+		out = fopen(path, "we");
+		if (!out) {
+			perror(path);
+			return EXIT_FAILURE;
+		}
+		documents[i].print(out);
+		error = ferror(out);
+		if (fclose(out) != 0 || error) {
+			perror(path);
+			return EXIT_FAILURE;
+		}
+		return EXIT_SUCCESS;
+	}
+	fprintf(stderr, "manual: nothing is called '%s'\n", name);
+	return EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3)
+		return document_write(argv[1], argv[2]);
+	fprintf(stderr, "usage: manual cenote.1|cenoted.8|cenote.conf.5|cenote FILE\n");
+	return EXIT_FAILURE;
+}
