@@ -101,6 +101,11 @@ static void get(struct backing *backing, struct backing_get *get)
 	s3_get(s3_of(backing)->client, s3);
 }
 
+static void promote(struct backing *backing, struct backing_get *get)
+{
+	s3_get_promote(s3_of(backing)->client, (struct s3_get *)(void *)get->space);
+}
+
 static void list_entry(struct s3_list *s3, const char *key, const struct s3_meta *meta)
 {
 	struct backing_list *list = s3->request.context;
@@ -170,6 +175,7 @@ static const struct backing_ops ops = {
 	.head = head,
 	.get = get,
 	.list = list,
+	.promote = promote,
 	.reload = reload,
 	.counters = counters,
 	.describe = describe,
@@ -180,6 +186,7 @@ int backing_s3_create(const struct backing_config *config, const struct clock *c
 		      struct backing **out_backing, char *problem, size_t problem_size)
 {
 	struct backing_s3 *s3 = calloc(1, sizeof(*s3));
+	char what[OPTION_PROBLEM_MAX] = "";
 	int error = -ENOMEM;
 
 	snprintf(problem, problem_size, "backing '%s': out of memory", config->id);
@@ -189,10 +196,11 @@ int backing_s3_create(const struct backing_config *config, const struct clock *c
 	s3->endpoint = strdup(config->s3.endpoint);
 	if (!s3->endpoint)
 		goto free_s3;
-	error = s3_client_create(config->id, &config->s3, clock, &s3->client, problem,
-				 problem_size);
-	if (error)
+	error = s3_client_create(config->id, &config->s3, clock, &s3->client, what, sizeof(what));
+	if (error) {
+		snprintf(problem, problem_size, "backing '%s': %s", config->id, what);
 		goto free_endpoint;
+	}
 	*out_backing = &s3->backing;
 	return 0;
 

@@ -36,6 +36,7 @@ static void init_lists(struct cache *cache)
 	TAILQ_INIT(&cache->retries);
 	CHECK(pthread_mutex_init(&cache->lock, NULL) == 0);
 	thread_cond_init(&cache->written);
+	thread_cond_init(&cache->store_left);
 	thread_cond_init(&cache->timer_cond);
 	cache_objects_init(cache);
 }
@@ -44,6 +45,7 @@ static void fini_lists(struct cache *cache)
 {
 	cache_objects_fini(cache);
 	pthread_cond_destroy(&cache->timer_cond);
+	pthread_cond_destroy(&cache->store_left);
 	pthread_cond_destroy(&cache->written);
 	pthread_mutex_destroy(&cache->lock);
 }
@@ -96,6 +98,31 @@ report:
 	return error;
 }
 
+bool cache_store_enter_locked(struct cache *cache)
+{
+	if (cache->stopping)
+		return false;
+	cache->store_callers++;
+	return true;
+}
+
+void cache_store_leave(struct cache *cache)
+{
+	pthread_mutex_lock(&cache->lock);
+	if (--cache->store_callers == 0)
+		pthread_cond_broadcast(&cache->store_left);
+	pthread_mutex_unlock(&cache->lock);
+}
+
+/* Nobody enters any more; those inside do not block. */
+static void wait_for_store_callers(struct cache *cache)
+{
+	pthread_mutex_lock(&cache->lock);
+	while (cache->store_callers > 0)
+		(void)thread_cond_wait_until(&cache->store_left, &cache->lock, CLOCK_NEVER);
+	pthread_mutex_unlock(&cache->lock);
+}
+
 void cache_stop(struct cache *cache)
 {
 	struct cache_work work;
@@ -108,6 +135,7 @@ void cache_stop(struct cache *cache)
 	pthread_mutex_unlock(&cache->lock);
 	cache_work_run(cache, &work);
 	cache_timer_stop(cache);
+	wait_for_store_callers(cache);
 	store_stop(cache->store);
 }
 

@@ -62,15 +62,17 @@ enum cache_counter {
 	CACHE_READ_ERRORS,
 	CACHE_READ_TIMEOUTS,
 	CACHE_READ_CANCELLED,
-	CACHE_STALE,	     /* fetches refused because the object changed (412) */
-	CACHE_MEMORY_USED,   /* gauge, bytes in frames */
-	CACHE_MEMORY_PINNED, /* gauge, bytes that cannot be evicted now */
-	CACHE_MEMORY_WAITS,  /* fills that had to wait for a frame */
-	CACHE_BLOCKS,	     /* gauge, blocks in the window */
-	CACHE_EVICTIONS,     /* blocks evicted from the window */
-	CACHE_STORE_SKIPPED, /* fetched blocks the policy or a lack of room kept off the SSD */
-	CACHE_REPAIRED,	     /* blocks whose SSD copy failed its check and was fetched again */
-	CACHE_OBJECTS,	     /* gauge, open object versions */
+	CACHE_STALE,		/* fetches refused because the object changed (412) */
+	CACHE_MEMORY_USED,	/* gauge, bytes in frames */
+	CACHE_MEMORY_POPULATED, /* gauge, bytes of the arena whose pages are there; grows after a
+				   start */
+	CACHE_MEMORY_PINNED,	/* gauge, bytes that cannot be evicted now */
+	CACHE_MEMORY_WAITS,	/* fills that had to wait for a frame */
+	CACHE_BLOCKS,		/* gauge, blocks in the window */
+	CACHE_EVICTIONS,	/* blocks evicted from the window */
+	CACHE_STORE_SKIPPED,	/* fetched blocks the policy or a lack of room kept off the SSD */
+	CACHE_REPAIRED,		/* blocks whose SSD copy failed its check and was fetched again */
+	CACHE_OBJECTS,		/* gauge, open object versions */
 	CACHE_COUNTER_COUNT,
 };
 

@@ -62,6 +62,8 @@ struct cache {
 	uint64_t write_bytes;	 /* lent to the store */
 	uint64_t write_count;
 	bool stopping;
+	unsigned store_callers;	   /* threads that start something in the store */
+	pthread_cond_t store_left; /* stopping, and there are none any more */
 	pthread_cond_t written;	   /* nothing is dirty or being written any more */
 	pthread_cond_t timer_cond; /* the timer has something new to wait for */
 	uint64_t timer_wake_ns;	   /* until when it sleeps; 0: it is awake */
@@ -121,6 +123,14 @@ static inline bool cache_work_empty(const struct cache_work *work)
 
 /** cache_work_run() - starts the fills, calls the done()s. Without the lock. */
 void cache_work_run(struct cache *cache, struct cache_work *work);
+
+/**
+ * cache_store_enter_locked() - before something is started in the store: cache_stop() waits until
+ * cache_store_leave() before it stops the store.
+ * Return: false when the cache is stopping; then the store must not be called.
+ */
+bool cache_store_enter_locked(struct cache *cache);
+void cache_store_leave(struct cache *cache);
 
 extern const struct counter_spec cache_counter_specs[CACHE_COUNTER_COUNT];
 

@@ -35,6 +35,8 @@ const struct counter_spec cache_counter_specs[CACHE_COUNTER_COUNT] = {
 	[CACHE_STALE] = { "cache_stale", COUNTER_TOTAL, "blocks",
 			  "fetches refused because the object has changed" },
 	[CACHE_MEMORY_USED] = { "cache_memory_used", COUNTER_GAUGE, "bytes", "memory in frames" },
+	[CACHE_MEMORY_POPULATED] = { "cache_memory_populated", COUNTER_GAUGE, "bytes",
+				     "of the arena, touched ahead of its first use" },
 	[CACHE_MEMORY_PINNED] = { "cache_memory_pinned", COUNTER_GAUGE, "bytes",
 				  "of it, cannot be evicted now" },
 	[CACHE_MEMORY_WAITS] = { "cache_memory_waits", COUNTER_TOTAL, "requests",

@@ -358,9 +358,6 @@ static void read_ssd(struct cache *cache, struct cache_fill *fill)
 	bool granule = window_key_is_granule(&entry->key);
 	uint64_t granules_per_block = cache->block_len / GRANULE_LEN;
 
-	pthread_mutex_lock(&cache->lock);
-	fill->phase = CACHE_FILL_READING;
-	pthread_mutex_unlock(&cache->lock);
 	*read = (struct store_read){
 		.id = entry->key.id,
 		.object_size = entry->object->store.version.size,
@@ -373,14 +370,31 @@ static void read_ssd(struct cache *cache, struct cache_fill *fill)
 	store_read_start(cache->store, read);
 }
 
+/* Return: whether the SSD has it and brings it; then the fill may have ended already. */
+static bool try_ssd(struct cache *cache, struct cache_fill *fill)
+{
+	struct window_entry *entry = fill->entry;
+	bool has;
+
+	pthread_mutex_lock(&cache->lock);
+	has = cache_store_enter_locked(cache);
+	fill->phase = CACHE_FILL_READING;
+	pthread_mutex_unlock(&cache->lock);
+	if (!has)
+		return false;
+	has = store_has(cache->store, &entry->key.id, block_of(cache, entry));
+	if (has)
+		read_ssd(cache, fill);
+	cache_store_leave(cache);
+	return has;
+}
+
 void cache_fill_start(struct cache *cache, struct window_entry *entry)
 {
 	struct cache_fill *fill = entry->fill;
 
-	if (!fill->fetch_only && store_has(cache->store, &entry->key.id, block_of(cache, entry))) {
-		read_ssd(cache, fill);
+	if (!fill->fetch_only && try_ssd(cache, fill))
 		return;
-	}
 	fill->fetch_only = true;
 	fetch(cache, fill);
 }

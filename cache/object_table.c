@@ -31,15 +31,14 @@ void cache_objects_fini(struct cache *cache)
 
 static struct cache_object *find_locked(struct cache *cache, const struct object_id *id)
 {
-	struct cache_object *object;
+	struct cache_object *object = NULL;
 
-	LIST_FOREACH (object, bucket_of(cache, id), link) {
-		if (object_id_equal(&object->store.id, id)) {
-			object->refs++;
-			return object;
-		}
-	}
-	return NULL;
+	LIST_FOREACH (object, bucket_of(cache, id), link)
+		if (object_id_equal(&object->store.id, id))
+			break;
+	if (object)
+		object->refs++;
+	return object;
 }
 
 struct cache_object *cache_object_find(struct cache *cache, const struct object_id *id)

@@ -23,7 +23,7 @@
 #include "cache/core.h"
 
 /* Smaller objects are read whole: not much more to read, and all of it is wanted soon. */
-#define SMALL_OBJECT_MAX (CACHE_READ_PARTS * GRANULE_LEN)
+#define SMALL_OBJECT_MAX (UINT64_C(4) * GRANULE_LEN)
 
 enum read_state {
 	READ_FRAMES, /* waits for frames; on for_frames */
@@ -310,9 +310,10 @@ static int refuse(struct cache *cache, struct cache_read *read)
 static bool start_locked(struct cache *cache, struct cache_read *read, bool small,
 			 struct cache_work *work)
 {
-	if (small && !any_block_found(cache, read)) {
+	if (small && !any_block_found(cache, read) && cache_store_enter_locked(cache)) {
 		pthread_mutex_unlock(&cache->lock);
 		read->p.granules = on_ssd(cache, read);
+		cache_store_leave(cache);
 		pthread_mutex_lock(&cache->lock);
 	}
 	/* cache_stop() has ended all that waited; nothing may wait after it */

@@ -22,9 +22,9 @@ static struct window_entry *take_next_locked(struct cache *cache)
 {
 	struct window_entry *entry = TAILQ_FIRST(&cache->window.lists[WINDOW_LIST_DIRTY]);
 
-	if (!entry || cache->stopping)
-		return NULL;
-	if (cache->write_bytes > 0 && entry->len > cache->write_max - cache->write_bytes)
+	if (!entry ||
+	    (cache->write_bytes > 0 && entry->len > cache->write_max - cache->write_bytes) ||
+	    !cache_store_enter_locked(cache))
 		return NULL;
 	window_set_state(&cache->window, entry, WINDOW_WRITING);
 	cache->write_bytes += entry->len;
@@ -113,6 +113,7 @@ void cache_writes_start(struct cache *cache)
 			return;
 		if (!start(cache, entry))
 			end(cache, entry, false);
+		cache_store_leave(cache);
 	}
 }
 

@@ -68,10 +68,11 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 }
 
 /* What libfuse 3.14 cannot ask for: mmap of direct I/O files (without it, MAP_SHARED of one fails:
- * numpy, Arrow, safetensors), and large reads although writes are small. */
+ * numpy, Arrow, safetensors), and large reads although writes are small. And what it takes in
+ * conn->want and then forgets in the reply: parallel look-ups in one directory. */
 static void init_patch(const struct channel *channel, struct fuse_init_out *out)
 {
-	out->flags |= FUSE_MAX_PAGES | FUSE_INIT_EXT;
+	out->flags |= FUSE_MAX_PAGES | FUSE_INIT_EXT | FUSE_PARALLEL_DIROPS;
 	out->max_pages = CHANNEL_REQUEST_MAX / 4096;
 	out->max_background = (uint16_t)channel->config->max_background;
 	out->congestion_threshold = (uint16_t)(channel->config->max_background / 4 * 3);
@@ -152,17 +153,35 @@ static int init_exchange(struct channel *channel, char *problem, size_t problem_
 static bool lets_go(uint32_t opcode)
 {
 	return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET || opcode == FUSE_RELEASE ||
-	       opcode == FUSE_RELEASEDIR || opcode == FUSE_INTERRUPT || opcode == FUSE_DESTROY;
+	       opcode == FUSE_RELEASEDIR || opcode == FUSE_DESTROY;
 }
 
-static void refuse(const struct channel *channel, const struct fuse_in_header *header)
+/* An answer that libfuse knows nothing of. */
+static void answer(const struct channel *channel, uint64_t unique, int error)
 {
-	struct fuse_out_header out = { .len = sizeof(out),
-				       .error = -ENOTCONN,
-				       .unique = header->unique };
+	struct fuse_out_header out = { .len = sizeof(out), .error = error, .unique = unique };
 
 	if (write(channel->fd, &out, sizeof(out)) < 0)
-		log_debug("mount.refuse", "error=\"%s\"", error_text(-errno));
+		log_debug("mount.answer", "error=\"%s\"", error_text(-errno));
+}
+
+static void interrupt(const struct channel *channel, const struct fuse_in_header *header)
+{
+	const struct fuse_interrupt_in *in = (const void *)(header + 1);
+
+	if (header->len < sizeof(*header) + sizeof(*in))
+		return;
+	/* Answered meanwhile, or another thread is about to let it wait: if the kernel still has
+	 * it, EAGAIN brings the interrupt back. */
+	if (!channel->config->interrupt(channel->config->userdata, in->unique))
+		answer(channel, header->unique, -EAGAIN);
+}
+
+static _Thread_local uint64_t request;
+
+uint64_t channel_request(void)
+{
+	return request;
 }
 
 static void handle(struct channel *channel, char *buffer, size_t len)
@@ -170,9 +189,12 @@ static void handle(struct channel *channel, char *buffer, size_t len)
 	const struct fuse_in_header *header = (const void *)buffer;
 	struct fuse_buf message = { .mem = buffer, .size = len };
 
-	if (atomic_load_explicit(&channel->refusing, memory_order_relaxed) &&
-	    !lets_go(header->opcode))
-		refuse(channel, header);
+	request = header->unique;
+	if (header->opcode == FUSE_INTERRUPT)
+		interrupt(channel, header);
+	else if (atomic_load_explicit(&channel->refusing, memory_order_relaxed) &&
+		 !lets_go(header->opcode))
+		answer(channel, header->unique, -ENOTCONN);
 	else
 		fuse_session_process_buf(channel->session, &message);
 }
@@ -203,7 +225,7 @@ static void *serve(void *argument)
 		else if (len != -EINTR && len != -EAGAIN && len != -ENOENT)
 			break;
 	}
-	if (len != -ENODEV && len != -ECONNABORTED)
+	if (len < 0 && len != -ENODEV && len != -ECONNABORTED)
 		log_error("mount.connection", "error=\"%s\"", error_text((int)len));
 	eventfd_write(channel->ended_fd, 1);
 	return NULL;

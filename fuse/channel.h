@@ -24,10 +24,12 @@ struct channel;
 struct mountpoint;
 
 struct channel_config {
-	const struct fuse_lowlevel_ops *ops; /* without init, which is the channel's; no callback
-					      * gets at the channel */
-	void *userdata;			     /* of ops */
-	bool allow_other;		     /* for fusermount3 */
+	const struct fuse_lowlevel_ops *ops; /* without init, which is the channel's */
+	void *userdata;			     /* of ops and interrupt */
+	/* The caller of request @unique was interrupted. Return: false when it does not wait: the
+	 * kernel says so again if it still wants it by then. */
+	bool (*interrupt)(void *userdata, uint64_t unique);
+	bool allow_other; /* for fusermount3 */
 	unsigned threads;
 	unsigned max_background;
 };
@@ -51,6 +53,9 @@ int channel_start(struct channel *channel, int fd, char *problem, size_t problem
 
 /** channel_ended() - a descriptor that becomes readable when the connection ended from outside. */
 int channel_ended(const struct channel *channel);
+
+/** channel_request() - the number of the request that this thread is processing. */
+uint64_t channel_request(void);
 
 /** channel_refuse() - from now on new requests are answered with ENOTCONN, but for those that only
  *  let go of something. */

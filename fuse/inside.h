@@ -19,6 +19,9 @@
 struct open_file;
 struct open_directory;
 
+#define MOUNT_WAITING_BUCKETS 1024
+
+LIST_HEAD(requests, request);
 LIST_HEAD(open_files, open_file);
 LIST_HEAD(open_directories, open_directory);
 
@@ -39,9 +42,16 @@ struct mount {
 	pthread_cond_t idle; /* working fell to 0 */
 	/* guarded by lock */
 	unsigned working; /* requests that wait, and replies that are being made for them */
+	struct requests waiting[MOUNT_WAITING_BUCKETS]; /* by their number: request.h */
 	struct open_files files;
 	struct open_directories directories;
 };
+
+/** mount_serve() - as mount_create(), over the descriptor of a connection that is there already,
+ * which it takes; -1: mounts. */
+int mount_serve(const struct mount_config *config, struct cache *cache,
+		struct backing *const *backings, unsigned backing_count, const struct clock *clock,
+		int fd, struct mount **out_mount, char *problem, size_t problem_size);
 
 /** mount_work_begin(), mount_work_end() - around a request that is answered later. */
 void mount_work_begin(struct mount *mount);

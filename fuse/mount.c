@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "fuse/inside.h"
+#include "fuse/request.h"
 
 static const struct counter_spec counter_specs[MOUNT_COUNTER_COUNT] = {
 	[MOUNT_LOOKUPS] = { "mount_lookups", COUNTER_TOTAL, "requests", "names looked up" },
@@ -112,6 +113,7 @@ static int mount_init(struct mount *mount, struct backing *const *backings, unsi
 	mount->channel_config = (struct channel_config){
 		.ops = &mount->ops,
 		.userdata = mount,
+		.interrupt = request_interrupt,
 		.allow_other = mount->config->allow_other,
 		.threads = (unsigned)mount->config->threads,
 		.max_background = (unsigned)mount->config->max_background,
@@ -133,21 +135,22 @@ static int mount_start(struct mount *mount, char *problem, size_t problem_size)
 	if (!err)
 		err = mountpoint_mount(&mount->mountpoint, &options,
 				       channel_session(mount->channel), &fd, problem, problem_size);
-	if (err)
-		return err;
-	err = channel_start(mount->channel, fd, problem, problem_size);
-	if (err)
-		mountpoint_unmount(&mount->mountpoint);
+	if (!err)
+		err = channel_start(mount->channel, fd, problem, problem_size);
+	if (!err)
+		log_notice("mount.ready", "path=%s entries=%u", mount->mountpoint.path,
+			   mount->config->entries.count);
 	return err;
 }
 
-int mount_create(const struct mount_config *config, struct cache *cache,
-		 struct backing *const *backings, unsigned backing_count, const struct clock *clock,
-		 struct mount **out_mount, char *problem, size_t problem_size)
+int mount_serve(const struct mount_config *config, struct cache *cache,
+		struct backing *const *backings, unsigned backing_count, const struct clock *clock,
+		int fd, struct mount **out_mount, char *problem, size_t problem_size)
 {
 	struct mount *mount = calloc(1, sizeof(*mount));
 	int err;
 
+	snprintf(problem, problem_size, "out of memory");
 	if (!mount)
 		return -ENOMEM;
 	mount->config = config;
@@ -159,18 +162,24 @@ int mount_create(const struct mount_config *config, struct cache *cache,
 	LIST_INIT(&mount->directories);
 	atomic_init(&mount->readahead_max, config->readahead_max);
 	atomic_init(&mount->sibling_max, config->sibling_max);
-	snprintf(problem, problem_size, "out of memory");
 	err = mount_init(mount, backings, backing_count, problem, problem_size);
 	if (!err)
-		err = mount_start(mount, problem, problem_size);
+		err = fd < 0 ? mount_start(mount, problem, problem_size)
+			     : channel_start(mount->channel, fd, problem, problem_size);
 	if (err) {
 		mount_destroy(mount);
 		return err;
 	}
-	log_notice("mount.ready", "path=%s entries=%u", mount->mountpoint.path,
-		   config->entries.count);
 	*out_mount = mount;
 	return 0;
+}
+
+int mount_create(const struct mount_config *config, struct cache *cache,
+		 struct backing *const *backings, unsigned backing_count, const struct clock *clock,
+		 struct mount **out_mount, char *problem, size_t problem_size)
+{
+	return mount_serve(config, cache, backings, backing_count, clock, -1, out_mount, problem,
+			   problem_size);
 }
 
 int mount_ended(const struct mount *mount)
@@ -180,6 +189,8 @@ int mount_ended(const struct mount *mount)
 
 void mount_stop(struct mount *mount, uint64_t timeout_ns)
 {
+	bool mounted = mount->mountpoint.mounted;
+
 	if (mount->stopped || !mount->channel)
 		return;
 	mount->stopped = true;
@@ -188,10 +199,11 @@ void mount_stop(struct mount *mount, uint64_t timeout_ns)
 		log_warning("mount.stop",
 			    "path=%s text=\"requests are still waiting; their "
 			    "callers get an error\"",
-			    mount->mountpoint.path);
+			    mount->config->path);
 	mountpoint_unmount(&mount->mountpoint);
 	channel_stop(mount->channel);
-	log_notice("mount.stopped", "path=%s", mount->mountpoint.path);
+	if (mounted)
+		log_notice("mount.stopped", "path=%s", mount->config->path);
 }
 
 void mount_destroy(struct mount *mount)
@@ -233,5 +245,5 @@ const struct histogram *mount_read_latency(const struct mount *mount)
 
 const char *mount_path(const struct mount *mount)
 {
-	return mount->mountpoint.path;
+	return mount->mountpoint.path ? mount->mountpoint.path : mount->config->path;
 }

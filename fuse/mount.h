@@ -20,7 +20,7 @@ struct mount_entry_config {
 	char *path;    /* "/", "/images": where in the namespace; no nesting in another entry */
 	char *backing; /* id of a configured backing store */
 	char *bucket;
-	char *prefix;  /* "" or "train/": keys below it appear below path */
+	char *prefix;	  /* "" or "train/": keys below it appear below path */
 	int64_t uid, gid; /* -1: those of the daemon */
 	uint32_t file_mode, directory_mode;
 	uint64_t attribute_timeout; /* ns; how long the kernel may believe size and mtime */
@@ -36,10 +36,10 @@ struct mount_config {
 	bool allow_nonempty;
 	int64_t threads;
 	int64_t max_background;
-	uint64_t readahead_max;	   /* bytes ahead of one sequential handle; live */
-	uint64_t sibling_max;	   /* bytes ahead in a directory read file by file; live */
-	uint64_t lookup_timeout;   /* ns: a lookup or listing that takes longer fails; live */
-	uint64_t listing_memory;   /* bytes that cached listings may take */
+	uint64_t readahead_max;	       /* bytes ahead of one sequential handle; live */
+	uint64_t sibling_max;	       /* bytes ahead in a directory read file by file; live */
+	uint64_t lookup_timeout;       /* ns: a lookup or listing that takes longer fails; live */
+	uint64_t listing_memory;       /* bytes that cached listings may take */
 	struct option_structs entries; /* of struct mount_entry_config */
 };
 
@@ -55,11 +55,11 @@ enum mount_counter {
 	MOUNT_READ_BYTES,
 	MOUNT_READDIRS,
 	MOUNT_INTERRUPTS,
-	MOUNT_ERRORS,	 /* replies with an error other than ENOENT, ESTALE, EINTR, EROFS, ENODATA */
-	MOUNT_HANDLES,	 /* gauge */
-	MOUNT_NODES,	 /* gauge */
+	MOUNT_ERRORS,  /* replies with an error other than ENOENT, ESTALE, EINTR, EROFS, ENODATA */
+	MOUNT_HANDLES, /* gauge */
+	MOUNT_NODES,   /* gauge */
 	MOUNT_LISTING_BYTES, /* gauge */
-	MOUNT_KEYS_HIDDEN, /* keys that cannot be file names, left out of listings */
+	MOUNT_KEYS_HIDDEN,   /* keys that cannot be file names, left out of listings */
 	MOUNT_COUNTER_COUNT,
 };
 
@@ -72,11 +72,11 @@ struct mount;
  *         -EBUSY (already a cenote mount) ... with @problem saying what to do.
  */
 int mount_create(const struct mount_config *config, struct cache *cache,
-		 struct backing *const *backings, unsigned backing_count,
-		 const struct clock *clock, struct mount **out_mount, char *problem,
-		 size_t problem_size);
+		 struct backing *const *backings, unsigned backing_count, const struct clock *clock,
+		 struct mount **out_mount, char *problem, size_t problem_size);
 
-/** mount_ended() - a descriptor that becomes readable when the mount ended from outside (umount). */
+/** mount_ended() - a descriptor that becomes readable when the mount ended from outside (umount).
+ */
 int mount_ended(const struct mount *mount);
 
 /** mount_stop() - no new requests are accepted, those in hand are answered (at most @timeout_ns),

@@ -3,7 +3,6 @@
  */
 #include "fuse/request.h"
 
-#include "base/check.h"
 #include "fuse/inside.h"
 
 enum phase {
@@ -12,68 +11,55 @@ enum phase {
 	PHASE_DONE,    /* request_wait() finishes */
 };
 
-/* The request whose cancel() this thread is in, and whether it was finished there. */
-static _Thread_local struct request *cancelling;
-static _Thread_local bool cancelled_finished;
+static struct requests *waiting_of(struct mount *mount, uint64_t unique)
+{
+	/* Requests are numbered 2, 4, 6 ... */
+	return &mount->waiting[unique / 2 % MOUNT_WAITING_BUCKETS];
+}
 
 void request_init(struct request *request, struct mount *mount, fuse_req_t fuse)
 {
 	request->mount = mount;
 	request->fuse = fuse;
-	mount_work_begin(mount);
+	request->unique = channel_request();
 	atomic_init(&request->phase, PHASE_STARTED);
+	atomic_init(&request->refs, 1);
+	mount_work_begin(mount);
 }
 
-static void release(struct request *request)
+static void put(struct request *request)
 {
 	struct mount *mount = request->mount;
 
+	if (atomic_fetch_sub(&request->refs, 1) > 1)
+		return;
 	request->release(request);
 	mount_work_end(mount);
-}
-
-static void finish(struct request *request)
-{
-	if (cancelling == request) {
-		request->finish(request);
-		cancelled_finished = true; /* interrupted() still needs it */
-		return;
-	}
-	fuse_req_interrupt_func(request->fuse, NULL, NULL);
-	request->finish(request);
-	release(request);
-}
-
-/* Runs with libfuse's lock on this request. */
-static void interrupted(fuse_req_t fuse, void *data)
-{
-	struct request *request = data, *outer = cancelling;
-	bool outer_finished = cancelled_finished;
-
-	(void)fuse;
-	counter_add(&request->mount->counters, MOUNT_INTERRUPTS, 1);
-	cancelling = request;
-	cancelled_finished = false;
-	request->cancel(request);
-	if (cancelled_finished)
-		release(request);
-	cancelling = outer;
-	cancelled_finished = outer_finished;
 }
 
 void request_answer(struct request *request)
 {
 	request->finish(request);
-	release(request);
+	put(request);
+}
+
+static void finish(struct request *request)
+{
+	pthread_mutex_lock(&request->mount->lock);
+	LIST_REMOVE(request, link);
+	pthread_mutex_unlock(&request->mount->lock);
+	request->finish(request);
+	put(request);
 }
 
 void request_wait(struct request *request)
 {
+	struct mount *mount = request->mount;
 	int phase = PHASE_STARTED;
 
-	/* Runs interrupted() at once when the interrupt came first; in this phase it can end the
-	 * work, but not the request. */
-	fuse_req_interrupt_func(request->fuse, interrupted, request);
+	pthread_mutex_lock(&mount->lock);
+	LIST_INSERT_HEAD(waiting_of(mount, request->unique), request, link);
+	pthread_mutex_unlock(&mount->lock);
 	if (!atomic_compare_exchange_strong(&request->phase, &phase, PHASE_WAITING))
 		finish(request);
 }
@@ -82,4 +68,24 @@ void request_done(struct request *request)
 {
 	if (atomic_exchange(&request->phase, PHASE_DONE) == PHASE_WAITING)
 		finish(request);
+}
+
+bool request_interrupt(void *userdata, uint64_t unique)
+{
+	struct mount *mount = userdata;
+	struct request *request;
+
+	pthread_mutex_lock(&mount->lock);
+	LIST_FOREACH (request, waiting_of(mount, unique), link)
+		if (request->unique == unique)
+			break;
+	if (request)
+		atomic_fetch_add(&request->refs, 1);
+	pthread_mutex_unlock(&mount->lock);
+	if (!request)
+		return false;
+	counter_add(&mount->counters, MOUNT_INTERRUPTS, 1);
+	request->cancel(request);
+	put(request);
+	return true;
 }

@@ -1,25 +1,23 @@
 /*
  * request.h - a request of the kernel's that cannot be answered at once, and its interruption.
  *
- *	thread of the channel: start the work; it did not end at once: request_wait()
- *	any thread:            the work is done: request_done() -> finish() replies and frees
- *	thread of the channel: FUSE_INTERRUPT -> cancel() -> the work ends early -> request_done()
+ *	thread of the channel	start the work; it did not end at once: request_wait()
+ *	any thread		the work has ended: request_done() -> finish() replies
+ *	thread of the channel	FUSE_INTERRUPT -> cancel() -> the work ends early -> request_done()
  *
- * What is difficult: the work may be done before request_wait() was called, or inside cancel() on
- *the same thread, and libfuse hands out the interrupted request under a lock that unregistering
- *takes too. So:
+ * The work may be done before request_wait() was called: who comes second of request_wait() and
+ * request_done() finishes, so that the request is valid at least until request_wait() has returned.
  *
- *	- Who comes second, request_wait() or request_done(), finishes: the request is valid at
- *least until request_wait() returned, or has been finished by it.
- *	- Before finish(), the interrupt callback is unregistered, which waits until a running one
- *has returned: it never sees a freed request. But for the callback's own thread, which knows.
- *
- * A request that is answered at once costs nothing of this.
+ * Interruption is ours rather than libfuse's, which runs its callback under a lock that replying
+ * takes too, and keeps what it could not match. A request that is answered at once costs nothing of
+ * this.
  */
 #pragma once
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
 
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 14)
 #include <fuse_lowlevel.h>
@@ -30,14 +28,20 @@ struct request {
 	/* set by the caller */
 	struct mount *mount;
 	fuse_req_t fuse;
-	void (*cancel)(struct request *request);  /* makes the work end soon */
+	/* Makes the work end soon; no effect when it has ended. May run during and after finish().
+	 */
+	void (*cancel)(struct request *request);
 	void (*finish)(struct request *request);  /* replies; runs once */
-	void (*release)(struct request *request); /* frees; runs once, after finish() */
+	void (*release)(struct request *request); /* frees; runs once, last */
 	/* private */
+	uint64_t unique; /* the kernel's number for it */
 	_Atomic int phase;
+	_Atomic unsigned refs;	  /* until finish() has run, and while cancel() runs */
+	LIST_ENTRY(request) link; /* mount.waiting; guarded by mount.lock */
 };
 
-/** request_init() - before the work is started; ends with one of the calls below. */
+/** request_init() - before the work is started, on the channel's thread that got it; ends with one
+ * of the calls below. */
 void request_init(struct request *request, struct mount *mount, fuse_req_t fuse);
 
 /** request_answer() - the work ended at once. */
@@ -48,3 +52,7 @@ void request_wait(struct request *request);
 
 /** request_done() - the work has ended. Any thread, without locks. */
 void request_done(struct request *request);
+
+/** request_interrupt() - the kernel interrupts the request with that number; a channel_config's
+ *  interrupt. @userdata: the mount. Return: false when no such request waits (yet, or any more). */
+bool request_interrupt(void *userdata, uint64_t unique);

@@ -95,6 +95,14 @@ void client_submit(struct s3_client *client, struct s3_request *request,
 	pthread_mutex_unlock(&client->lock);
 }
 
+void s3_get_promote(struct s3_client *client, struct s3_get *get)
+{
+	pthread_mutex_lock(&client->lock);
+	scheduler_promote(&client->scheduler, &get->request);
+	pump(client);
+	pthread_mutex_unlock(&client->lock);
+}
+
 /* The request's last moment with us. No lock is held. */
 static void finish(struct s3_client *client, struct s3_request *request, int status)
 {
@@ -106,7 +114,8 @@ static void finish(struct s3_client *client, struct s3_request *request, int sta
 	else if (request->own.attempts > 1)
 		snprintf(request->problem + len, S3_PROBLEM_MAX - len, " after %u attempts",
 			 request->own.attempts);
-	if (status && status != -ENOENT)
+	bool abandoned = status == -ECANCELED && request->own.abandoned;
+	if (status && status != -ENOENT && !abandoned)
 		counter_add(&client->counters, S3_ERRORS, 1);
 	if (status == -ETIMEDOUT)
 		counter_add(&client->counters, S3_DEADLINES, 1);
@@ -194,6 +203,7 @@ enum client_phase client_collect(struct s3_client *client, struct engine *engine
 
 	pthread_mutex_lock(&client->lock);
 	engine->sleeping = false;
+	scheduler_note_busy(&client->scheduler, engine->index, engine->busy_time.busy);
 	if (engine->index == 0)
 		collect_never(client, &never);
 	pump(client);

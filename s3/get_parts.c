@@ -139,6 +139,7 @@ bool get_parts_start(struct s3_client *client, struct s3_get *get)
 	if (!get->if_match || get->len <= part_len || get->len - 1 > UINT64_MAX - get->off)
 		return false;
 	get->filled = 0;
+	memset(&get->request.own, 0, sizeof(get->request.own)); /* it is never queued itself */
 	struct parts *parts = parts_create(get, part_len);
 	if (!parts)
 		return false;

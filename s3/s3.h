@@ -133,8 +133,8 @@ struct s3_request {
 	const char *bucket;   /* borrowed until done */
 	const char *key;      /* borrowed until done; raw bytes, NUL-ended, not encoded */
 	uint64_t deadline_ns; /* absolute; CLOCK_NEVER: none */
-	bool background;      /* prefetch: queued behind foreground requests */
 	void *context;	      /* the caller's */
+	bool background;      /* prefetch: queued behind foreground requests */
 	/* set before done */
 	int status;
 	char problem[S3_PROBLEM_MAX];
@@ -222,6 +222,11 @@ void s3_client_reload(struct s3_client *client, const struct s3_config *config);
 void s3_head(struct s3_client *client, struct s3_head *head);
 void s3_get(struct s3_client *client, struct s3_get *get);
 void s3_list(struct s3_client *client, struct s3_list *list);
+
+/** s3_get_promote() - someone waits for a background GET now: it moves up to the others, or it
+ * could be overtaken for ever. The caller makes sure that done() has not returned. A GET in parts
+ * is left as it is. */
+void s3_get_promote(struct s3_client *client, struct s3_get *get);
 
 /** s3_client_counters() - lives as long as the client. */
 const struct counters *s3_client_counters(const struct s3_client *client);

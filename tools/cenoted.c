@@ -6,6 +6,8 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -24,6 +26,14 @@ static void help_print(void)
 	option_print_help(&daemon_arguments_options, stdout);
 }
 
+/* For who has just started it to see what it does. */
+static const char *advice(const char *config)
+{
+	if (strcmp(config, SETTINGS_PATH_DEFAULT) != 0 || access(config, F_OK) == 0)
+		return "";
+	return " advice=\"write one, see cenote.conf(5), or name another with --config FILE\"";
+}
+
 static int serve(const char *config)
 {
 	char problem[SETTINGS_PROBLEM_MAX];
@@ -32,8 +42,8 @@ static int serve(const char *config)
 
 	error = daemon_create(config, &daemon, problem, sizeof(problem));
 	if (error) {
-		log_error("daemon.fail", "problem=\"%s\"",
-			  problem[0] ? problem : error_text(error));
+		log_error("daemon.fail", "problem=\"%s\"%s",
+			  problem[0] ? problem : error_text(error), advice(config));
 		return EXIT_FAILURE;
 	}
 	daemon_run(daemon);

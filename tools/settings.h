@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 #include "base/option.h"
-#include "cache/backing.h"
 #include "cache/cache.h"
 #include "fuse/mount.h"
 

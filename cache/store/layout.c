@@ -228,7 +228,12 @@ static int make_folders(const struct layout *layout, const struct files *files, 
 		if (error)
 			tell(problem, problem_size, folders[i], error);
 	}
-	return error || !made ? error : files->sync_directory(files, layout->root_fd, ".");
+	if (error || !made)
+		return error;
+	error = files->sync_directory(files, layout->root_fd, ".");
+	if (error)
+		tell(problem, problem_size, "sync", error);
+	return error;
 }
 
 /* Said once, at the start, and not by every write. */

@@ -125,6 +125,9 @@ static int open_index(struct directory *d, struct loading *loading)
 	error = index_read(d->index, load, loading);
 	if (!error)
 		error = index_update(d->index, mark_unclean, loading);
+	/* LMDB syncs its file, but not the folder that a new one is in. */
+	if (!error && loading->empty)
+		error = d->files->sync_directory(d->files, d->layout.root_fd, "index");
 	if (error) {
 		index_close(d->index);
 		d->index = NULL;

@@ -15,6 +15,9 @@
 /* What a block's records may add to the index, LMDB's copied pages included. */
 #define SPACE_INDEX_PER_BLOCK 8192
 
+/* What is there before anything is stored: folders of objects, small files. */
+#define SPACE_FIXED (272 * 4096)
+
 struct space {
 	uint64_t configured; /* 0: the whole file system */
 	uint64_t capacity;   /* of both: what is configured, what the file system allows */
@@ -40,5 +43,5 @@ void space_change(struct space *space, int64_t bytes);
 /** space_taken() - everything that is known to lie in the directory. */
 static inline uint64_t space_taken(const struct space *space)
 {
-	return space->used + space->promised + space->index;
+	return SPACE_FIXED + space->used + space->promised + space->index;
 }

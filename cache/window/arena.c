@@ -1,7 +1,7 @@
 /*
  * arena.c - the mapping. A memfd rather than anonymous memory, so that it can be handed to another
- * process whole. Pages come when they are first touched; a frame's pages stay when it is given
- * back, since the next one takes them.
+ * process whole. Pages come when they are first touched, by populate.h or by who needs them first;
+ * a frame's pages stay when it is given back, since the next one takes them.
  */
 #include "cache/window/arena.h"
 
@@ -60,9 +60,7 @@ int arena_init(struct arena *arena, uint64_t len, bool huge_pages)
 		buddy_fini(&arena->buddy);
 		return error;
 	}
-	/* Payload has no place in a core dump. Transparent huge pages spare a first pass over the
-	 * arena most of its page faults, a third of the receiving thread's time. Wishes, not needs.
-	 */
+	/* payload has no place in a core dump; both are wishes, not needs */
 	(void)madvise(arena->memory, len, MADV_DONTDUMP);
 	(void)madvise(arena->memory, len, MADV_HUGEPAGE);
 	return 0;

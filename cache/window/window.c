@@ -90,6 +90,8 @@ int window_init(struct window *window, uint64_t memory, bool huge_pages, struct 
 		window_fini(window);
 		return -ENOMEM;
 	}
+	populate_start(&window->populate, window->arena.memory, len, counters,
+		       CACHE_MEMORY_POPULATED);
 	return 0;
 }
 
@@ -97,6 +99,7 @@ void window_fini(struct window *window)
 {
 	struct window_slab *slab;
 
+	populate_stop(&window->populate);
 	while ((slab = LIST_FIRST(&window->slabs))) {
 		LIST_REMOVE(slab, link);
 		free(slab);
@@ -257,7 +260,7 @@ static bool evict_oldest(struct window *window, enum window_list list, unsigned 
 			 bool dirty_too)
 {
 	uint64_t len = buddy_frame_len(order);
-	struct window_entry *entry;
+	struct window_entry *entry = NULL;
 	unsigned tried = 0;
 
 	TAILQ_FOREACH (entry, &window->lists[list], by_age) {

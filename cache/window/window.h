@@ -15,6 +15,7 @@
 #include "cache/cache.h"
 #include "cache/object.h"
 #include "cache/window/arena.h"
+#include "cache/window/populate.h"
 
 /* A whole block, or a single granule that a small random read brought from the SSD. */
 struct window_key {
@@ -77,6 +78,7 @@ struct window_region {
 
 struct window {
 	struct arena arena;
+	struct populate populate;
 	struct counters *counters; /* of enum cache_counter */
 	/* a dirty entry is evicted: its object reference is to be given up */
 	void (*drop_dirty)(struct window_entry *entry);

@@ -25,10 +25,8 @@ struct listing_fetch {
 	struct listing *listing;
 	struct page page;
 	unsigned part;	 /* chunks that the page has given, counting those there before */
-	bool cut;	 /* too large to be sorted whole: cut as it comes */
 	uint64_t hidden; /* keys without a name */
 	uint64_t started_ns;
-	size_t bytes_max; /* of the page, before it is cut */
 	char prefix[NAMES_KEY_MAX + 1];
 	char token[BACKING_TOKEN_MAX]; /* that the page was asked for with */
 };
@@ -45,14 +43,28 @@ static size_t token_bytes(const char *token)
 
 /* --- memory ------------------------------------------------------------------------------- */
 
+static void account(struct namespace *ns, size_t before, size_t after)
+{
+	ns->listing_bytes += after - before;
+	counter_add(ns->settings.counters, MOUNT_LISTING_BYTES, after - before);
+}
+
+/* Names are not searched in it any more. */
+static void listing_unsearchable(struct namespace *ns, struct listing *listing)
+{
+	listing->searchable = false;
+	account(ns, name_index_bytes(&listing->index), 0);
+	name_index_clear(&listing->index);
+}
+
 static void chunk_drop(struct namespace *ns, struct listing_chunk *chunk)
 {
 	free(chunk->entries);
 	chunk->entries = NULL;
 	chunk->listing->dropped++;
+	listing_unsearchable(ns, chunk->listing);
 	TAILQ_REMOVE(&ns->chunks, chunk, link);
-	ns->listing_bytes -= chunk->bytes;
-	counter_sub(ns->settings.counters, MOUNT_LISTING_BYTES, chunk->bytes);
+	account(ns, chunk->bytes, 0);
 }
 
 static void chunk_keep(struct namespace *ns, struct listing_chunk *chunk,
@@ -61,8 +73,7 @@ static void chunk_keep(struct namespace *ns, struct listing_chunk *chunk,
 	chunk->entries = entries;
 	chunk->text = text;
 	TAILQ_INSERT_TAIL(&ns->chunks, chunk, link);
-	ns->listing_bytes += chunk->bytes;
-	counter_add(ns->settings.counters, MOUNT_LISTING_BYTES, chunk->bytes);
+	account(ns, 0, chunk->bytes);
 }
 
 /* Makes room by dropping what was not read for longest, but for @spared. */
@@ -106,7 +117,7 @@ static struct listing *listing_create(struct namespace *ns, struct node *node)
 	listing->node = node;
 	node_pin(node);
 	listing->refs = 1;
-	listing->sorted = true;
+	listing->sorted = listing->searchable = true;
 	listing->started_ns = clock_now_ns(ns->settings.clock);
 	listing->expires_ns =
 		clock_after_ns(listing->started_ns, entry_of(ns, node)->config->listing_timeout);
@@ -127,6 +138,7 @@ void listing_put(struct namespace *ns, struct listing *listing)
 	CHECK(TAILQ_EMPTY(&listing->waiting));
 	for (unsigned i = 0; i < listing->chunk_count; i++)
 		chunk_free(ns, listing->chunks[i]);
+	listing_unsearchable(ns, listing);
 	free(listing->chunks);
 	free(listing->next_token);
 	free(listing->order);
@@ -274,6 +286,22 @@ static void chunk_fill(struct listing_fetch *fetch, struct listing_chunk *chunk,
 	chunk_keep(fetch->ns, chunk, entries, text);
 }
 
+/* The chunks that are not in the index yet, the last one at least. */
+static void chunks_index(struct namespace *ns, struct listing *listing)
+{
+	size_t before = name_index_bytes(&listing->index);
+	unsigned chunk = before ? listing->chunk_count - 1 : 0;
+	uint64_t hidden = 0;
+	int err = 0;
+
+	for (; !err && chunk < listing->chunk_count; chunk++)
+		err = name_index_add(&listing->index, listing, chunk, &hidden);
+	account(ns, before, name_index_bytes(&listing->index));
+	if (err)
+		listing_unsearchable(ns, listing);
+	counter_add(ns->settings.counters, MOUNT_KEYS_HIDDEN, hidden);
+}
+
 /* A chunk more at the end of what is there. */
 static int publish_next(struct listing_fetch *fetch, unsigned count, struct listing_entry *entries,
 			char *text, size_t bytes)
@@ -287,6 +315,8 @@ static int publish_next(struct listing_fetch *fetch, unsigned count, struct list
 	listing->entry_count += count;
 	listing->next_part = fetch->part + 1;
 	chunk_order(fetch->ns, listing, listing->order, listing->chunk_count - 1);
+	if (listing->searchable && !listing->sorted)
+		chunks_index(fetch->ns, listing);
 	listing->settled = listing->order->depth > 0 ? listing->order->open[0].position
 						     : listing->chunk_count * LISTING_CHUNK_ENTRIES;
 	return 0;
@@ -306,7 +336,6 @@ static int publish_again(struct listing_fetch *fetch, unsigned count, struct lis
 	chunk_fill(fetch, chunk, count, entries, text, bytes);
 	listing->dropped--;
 	chunk_order(fetch->ns, listing, order, listing->target);
-	listing->sorted = false;
 	free(order);
 	return 0;
 }
@@ -356,28 +385,6 @@ static int page_publish_all(struct listing_fetch *fetch)
 	return err;
 }
 
-/* A page beyond all measure (a directory as backing store gives all it has as one): what came so
- * far becomes chunks in the order in which it came, and look-ups do not rely on it. */
-static void page_overflow(struct listing_fetch *fetch)
-{
-	struct namespace *ns = fetch->ns;
-	struct todo todo;
-	int err;
-
-	todo_init(&todo);
-	pthread_mutex_lock(&ns->lock);
-	fetch->cut = true;
-	fetch->listing->sorted = false;
-	err = page_publish_all(fetch);
-	if (err)
-		fetch->page.status = err;
-	listing_wake(ns, fetch->listing, 0, &todo);
-	if (fetch->listing->chunk_count > 0)
-		listings_squeeze(ns, fetch->listing->chunks[fetch->listing->chunk_count - 1]);
-	pthread_mutex_unlock(&ns->lock);
-	todo_run(ns, &todo);
-}
-
 static void fetch_entry(struct backing_list *list, const char *key, const struct backing_meta *meta)
 {
 	struct listing_fetch *fetch = CONTAINER_OF(list, struct listing_fetch, list);
@@ -400,8 +407,6 @@ static void fetch_entry(struct backing_list *list, const char *key, const struct
 		fetch->hidden++;
 		break;
 	}
-	if (page_bytes(&fetch->page) > fetch->bytes_max && fetch->page.status == 0)
-		page_overflow(fetch);
 }
 
 /* --- fetching ------------------------------------------------------------------------------- */
@@ -442,8 +447,7 @@ static int fetch_finish(struct listing_fetch *fetch)
 
 	if (err)
 		return err;
-	if (!fetch->cut)
-		page_sort(&fetch->page);
+	page_sort(&fetch->page);
 	err = page_publish_all(fetch);
 	if (err || !next) {
 		/* Fewer entries than before: what is gone is gone. */
@@ -546,12 +550,12 @@ void listing_fetch(struct namespace *ns, struct listing *listing)
 	fetch->ns = ns;
 	fetch->listing = listing;
 	fetch->started_ns = clock_now_ns(ns->settings.clock);
-	fetch->bytes_max = ns->settings.config->listing_memory / 2;
 	fetch->list.request.bucket = entry->config->bucket ? entry->config->bucket : "";
 	fetch->list.request.deadline_ns =
 		clock_after_ns(fetch->started_ns, atomic_load(&ns->lookup_timeout));
 	fetch->list.prefix = fetch->prefix;
 	fetch->list.delimited = true;
+	fetch->list.max_keys = LISTING_PAGE_KEYS;
 	memcpy(fetch->list.token, fetch->token, sizeof(fetch->list.token));
 	fetch->list.entry = fetch_entry;
 	fetch->list.done = fetch_done;
@@ -676,12 +680,18 @@ enum listing_answer listing_find(struct namespace *ns, struct listing *listing, 
 				 const struct listing_entry **out_entry)
 {
 	uint32_t position;
-	bool empty = listing->entry_count == 0;
+	bool found;
 
-	if (!listing->sorted || listing->dropped > 0)
+	if (!listing->searchable)
 		return LISTING_UNKNOWN;
-	if (empty || (!listing_has(listing, name, name_len, true, &position) &&
-		      !listing_has(listing, name, name_len, false, &position)))
+	if (listing->entry_count == 0)
+		found = false;
+	else if (!listing->sorted)
+		found = name_index_find(&listing->index, listing, name, name_len, &position);
+	else
+		found = listing_has(listing, name, name_len, true, &position) ||
+			listing_has(listing, name, name_len, false, &position);
+	if (!found)
 		return listing->complete ? LISTING_ABSENT : LISTING_UNKNOWN;
 	/* An unsettled file may turn out to be a directory. */
 	if (listing_at(ns, listing, &position, out_chunk, out_entry) != 1)

@@ -18,11 +18,13 @@
  */
 #pragma once
 
+#include "fuse/namespace/name_index.h"
 #include "fuse/namespace/inside.h"
 
 #define LISTING_CHUNK_ENTRIES 1024
-#define LISTING_PAGES_AHEAD   4	 /* fetched beyond the furthest reader */
-#define LISTING_OPEN_MAX      32 /* unsettled files; each one's name begins with the one before */
+#define LISTING_PAGE_KEYS     1000 /* asked for at a time; what S3 gives at most */
+#define LISTING_PAGES_AHEAD   4	   /* fetched beyond the furthest reader */
+#define LISTING_OPEN_MAX      32   /* unsettled files; each one's name begins with the one before */
 
 struct listing_entry {
 	uint64_t size;
@@ -72,11 +74,13 @@ struct listing {
 	unsigned next_part; /* chunks of that page that are there already: after a failure */
 	struct listing_order *order; /* NULL once complete */
 	bool complete;
-	bool sorted;	   /* all keys in order: names can be searched */
-	bool fetching;	   /* one page at a time */
-	bool whole;	   /* wanted to the end even if nobody reads it */
-	unsigned furthest; /* the highest chunk that a reader asked for */
-	unsigned target;   /* of the fetch: the chunk, chunk_count for the next page */
+	bool sorted;		 /* all keys in order: searched as they are */
+	bool searchable;	 /* nothing was dropped yet */
+	struct name_index index; /* when it is not sorted */
+	bool fetching;		 /* one page at a time */
+	bool whole;		 /* wanted to the end even if nobody reads it */
+	unsigned furthest;	 /* the highest chunk that a reader asked for */
+	unsigned target;	 /* of the fetch: the chunk, chunk_count for the next page */
 	struct read_list waiting;
 	TAILQ_ENTRY(listing) link; /* todo.listings */
 };

@@ -179,8 +179,8 @@ static int flight_status(const struct flight *flight)
 static void flight_log(const struct flight *flight, int status)
 {
 	const struct namespace_entry *entry = entry_of(flight->ns, flight->parent);
-	const char *problem = flight->head.request.status == status ? flight->head.request.problem
-								    : flight->list.request.problem;
+	const char *problem = flight->list.request.status == status ? flight->list.request.problem
+								    : flight->head.request.problem;
 
 	log_warning("mount.lookup", "backing=%s bucket=%s key=%s error=\"%s\" problem=\"%s\"",
 		    entry->backing->id, entry->config->bucket ? entry->config->bucket : "",
@@ -207,7 +207,8 @@ static void flight_answer(struct namespace *ns, struct flight *flight, struct to
 
 	if (status == -ENOENT)
 		version_gone(ns, flight->parent, flight_name(flight), flight->name_len);
-	else if (status != 0)
+	/* That a LIST finds nothing is no error: there is no such bucket. */
+	if (status != 0 && (status != -ENOENT || flight->list.request.status == -ENOENT))
 		flight_log(flight, status);
 	while ((lookup = TAILQ_FIRST(&flight->waiting))) {
 		TAILQ_REMOVE(&flight->waiting, lookup, link);
@@ -330,6 +331,11 @@ static struct flight *flight_create(struct namespace *ns, struct node *parent, c
 		clock_after_ns(clock_now_ns(ns->settings.clock), atomic_load(&ns->lookup_timeout));
 	TAILQ_INIT(&flight->waiting);
 	HASH_ADD_KEYPTR(by_name, ns->flights, flight->text, sizeof(parent->id) + name_len, flight);
+	if (!HASH_ADDED(flight->by_name)) {
+		node_unpin(&ns->nodes, parent);
+		free(flight);
+		return NULL;
+	}
 	ns->outstanding++;
 	return flight;
 }

@@ -19,8 +19,7 @@
 
 #include "base/clock.h"
 #include "base/counter.h"
-#include "cache/backing.h"
-#include "cache/object.h"
+#include "cache/cache.h"
 #include "fuse/mount.h"
 
 struct namespace;

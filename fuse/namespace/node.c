@@ -37,11 +37,14 @@ static struct node *node_alloc(struct node *parent, enum node_kind kind, int ent
 	return node;
 }
 
-static void node_insert(struct node_table *table, struct node *node, uint64_t id)
+static int node_insert(struct node_table *table, struct node *node, uint64_t id)
 {
 	node->id = id;
 	HASH_ADD(by_id, table->by_id, id, sizeof(node->id), node);
+	if (!HASH_ADDED(node->by_id))
+		return -ENOMEM;
 	table->count++;
+	return 0;
 }
 
 static void node_name_drop(struct node_table *table, struct node *node)
@@ -59,8 +62,12 @@ int node_table_init(struct node_table *table, uint64_t id_base)
 	if (!root)
 		return -ENOMEM;
 	*table = (struct node_table){ .root = root, .next_id = id_base + NODE_ROOT_ID + 1 };
-	node_insert(table, root, NODE_ROOT_ID);
 	node_pin(root);
+	if (node_insert(table, root, NODE_ROOT_ID) != 0) {
+		free(root);
+		table->root = NULL;
+		return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -101,23 +108,36 @@ struct node *node_child(const struct node_table *table, const struct node *paren
 	return node;
 }
 
+static int node_name_insert(struct node_table *table, struct node *node)
+{
+	HASH_ADD_KEYPTR(by_name, table->by_name, node->text, (unsigned)NAME_KEY_LEN(node->name_len),
+			node);
+	node->named = HASH_ADDED(node->by_name);
+	return node->named ? 0 : -ENOMEM;
+}
+
 struct node *node_create(struct node_table *table, struct node *parent, enum node_kind kind,
 			 int entry, const char *name, size_t name_len, const char *etag)
 {
+	struct node *before = node_child(table, parent, name, name_len);
 	struct node *node = node_alloc(parent, kind, entry, name, name_len, etag);
-	struct node *before;
 
 	if (!node)
 		return NULL;
-	before = node_child(table, parent, name, name_len);
+	if (node_insert(table, node, table->next_id++) != 0) {
+		free(node);
+		return NULL;
+	}
 	if (before) {
 		node_name_drop(table, before);
 		node_outdate(before);
 	}
-	node_insert(table, node, table->next_id++);
-	HASH_ADD_KEYPTR(by_name, table->by_name, node->text, (unsigned)NAME_KEY_LEN(name_len),
-			node);
-	node->named = true;
+	if (node_name_insert(table, node) != 0) {
+		HASH_DELETE(by_id, table->by_id, node);
+		table->count--;
+		free(node);
+		return NULL;
+	}
 	node->parent = parent;
 	node_pin(parent);
 	return node;

@@ -15,8 +15,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define uthash_fatal(message) check_failed(message, __FILE__, __LINE__, __func__)
+/* For want of memory an element is not added, and its handle has no table: HASH_ADDED(). */
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
+
+#define HASH_ADDED(handle) ((handle).tbl != NULL)
 
 #include "base/check.h"
 

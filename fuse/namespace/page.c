@@ -63,11 +63,6 @@ void page_add(struct page *page, const char *name, size_t name_len, const struct
 	page->text_len += text_len;
 }
 
-size_t page_bytes(const struct page *page)
-{
-	return page->room * sizeof(*page->entries) + page->text_room;
-}
-
 int page_key_compare(const char *a, size_t a_len, bool a_directory, const char *b, size_t b_len,
 		     bool b_directory)
 {

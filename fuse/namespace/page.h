@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cache/backing.h"
+#include "cache/cache.h"
 #include "fuse/namespace/listing.h"
 
 struct page {
@@ -25,9 +25,6 @@ struct page {
 /** page_add() - one entry; @meta NULL for a directory. */
 void page_add(struct page *page, const char *name, size_t name_len,
 	      const struct backing_meta *meta);
-
-/** page_bytes() - memory in use. */
-size_t page_bytes(const struct page *page);
 
 /** page_sort() - by key. */
 void page_sort(struct page *page);

@@ -39,6 +39,7 @@ static CURLcode set_limits(CURL *easy, const struct source_context *context)
 	} numbers[] = {
 		{ CURLOPT_NOSIGNAL, 1 },
 		{ CURLOPT_FOLLOWLOCATION, 0 },
+		{ CURLOPT_QUICK_EXIT, 1 }, /* as in engine/transport.c */
 		{ CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS },
 		{ CURLOPT_TIMEOUT_MS, TIMEOUT_MS },
 		{ CURLOPT_NOPROGRESS, 0 },

@@ -52,8 +52,8 @@ void attempt_form_header(struct attempt_form *form, const char *name, const char
 
 void operation_check_key(struct attempt *attempt)
 {
+	CHECK(attempt->request->key);
 	size_t len = strlen(attempt->request->key);
-
 	if (!len || len > S3_KEY_MAX)
 		attempt_judge(attempt, STATUS_FINAL, -EINVAL,
 			      "a key of %zu bytes (1..%d are possible)", len, S3_KEY_MAX);

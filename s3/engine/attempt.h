@@ -23,6 +23,7 @@ struct list_xml;
 /* What the answer's head said. */
 struct response {
 	int http_status; /* 0: no answer yet */
+	bool complete;	 /* the empty line has come: what follows are trailers */
 	bool has_length, has_range, has_mtime, has_date;
 	uint64_t length;
 	uint64_t range_first, range_last; /* Content-Range, inclusive */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -18,6 +19,13 @@
 
 /* How long the source of credentials is given before a request tries again. */
 #define RENEWAL_PAUSE_NS (200 * NS_PER_MS)
+/* A thread is busy when it computes this much of its time, and is not any more below the other. */
+#define BUSY_WINDOW_NS	(20 * NS_PER_MS)
+#define BUSY_PERCENT	85
+#define RELAXED_PERCENT 70
+
+/* The engine whose thread this is. */
+static _Thread_local const struct engine *own_engine;
 
 static uint64_t now_of(const struct engine *engine)
 {
@@ -142,13 +150,14 @@ static void start(struct engine *engine, struct s3_request *request)
 	TAILQ_REMOVE(&engine->idle, attempt, link);
 	TAILQ_INSERT_TAIL(&engine->busy, attempt, link);
 	attempt_prepare(attempt, request);
+	if (!attempt->judged && curl_multi_add_handle(engine->reactor.multi, attempt->easy))
+		attempt_judge(attempt, STATUS_FINAL, -ENOMEM, "out of memory for a request");
 	if (attempt->judged) {
 		settle(engine, attempt);
 		return;
 	}
 	request->own.attempts++;
 	counter_add(&engine->client->counters, request->own.operation->counter, 1);
-	CHECK(!curl_multi_add_handle(engine->reactor.multi, attempt->easy));
 	timers_set(&engine->timers, &attempt->timer, next_look_ns(engine, attempt));
 }
 
@@ -227,12 +236,31 @@ static void cancel_all(struct engine *engine, struct request_queue *queue)
 	}
 }
 
+/* CPU time, not wall time: where the machine has no core to spare, more threads do not help. */
+static void measure_busy(struct engine *engine)
+{
+	struct busy_time *time = &engine->busy_time;
+	uint64_t wall_ns = now_of(engine) - time->since_ns;
+	struct timespec cpu;
+
+	if (wall_ns < BUSY_WINDOW_NS)
+		return;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+	uint64_t cpu_ns = (uint64_t)cpu.tv_sec * NS_PER_S + (uint64_t)cpu.tv_nsec;
+	uint64_t limit = time->busy ? RELAXED_PERCENT : BUSY_PERCENT;
+	time->busy = cpu_ns - time->cpu_ns >= wall_ns / 100 * limit;
+	time->since_ns += wall_ns;
+	time->cpu_ns = cpu_ns;
+}
+
 static void *engine_main(void *argument)
 {
 	struct engine *engine = argument;
 	struct request_queue assigned = TAILQ_HEAD_INITIALIZER(assigned);
 
+	own_engine = engine;
 	for (;;) {
+		measure_busy(engine);
 		enum client_phase phase = client_collect(engine->client, engine, &assigned);
 		if (phase == CLIENT_RUNNING)
 			start_all(engine, &assigned);
@@ -322,5 +350,6 @@ int engine_start(struct engine *engine)
 
 void engine_wake(struct engine *engine)
 {
-	reactor_wake(&engine->reactor);
+	if (engine != own_engine) /* its round is on its way to the inbox */
+		reactor_wake(&engine->reactor);
 }

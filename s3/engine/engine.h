@@ -22,6 +22,13 @@ struct s3_client;
 
 TAILQ_HEAD(attempt_list, attempt);
 
+/* How much of its time an engine's thread computes. */
+struct busy_time {
+	uint64_t since_ns; /* start of the window */
+	uint64_t cpu_ns;   /* CPU time of the thread at that moment */
+	bool busy;
+};
+
 struct engine {
 	struct s3_client *client;
 	unsigned index;
@@ -31,6 +38,7 @@ struct engine {
 	struct attempt_list idle, busy;
 	struct timers timers; /* of busy attempts */
 	struct random random;
+	struct busy_time busy_time;
 	struct sigv4_scope scope;  /* the day's key, derived from */
 	uint64_t scope_generation; /* these credentials */
 	/* guarded by the client's lock */

@@ -9,7 +9,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base/check.h"
+#include "base/error.h"
+#include "base/log.h"
 
 #define EVENTS_MAX  32
 #define POLL_MAX_MS 60000
@@ -31,8 +32,11 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void
 	if (what & CURL_POLL_OUT)
 		event.events |= EPOLLOUT;
 	if (epoll_ctl(reactor->epoll_fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) &&
-	    (errno != EEXIST || epoll_ctl(reactor->epoll_fd, EPOLL_CTL_MOD, fd, &event)))
-		return -1; /* no memory in the kernel: curl fails the transfers */
+	    (errno != EEXIST || epoll_ctl(reactor->epoll_fd, EPOLL_CTL_MOD, fd, &event))) {
+		/* the attempt stalls and is repeated; an error to curl would end all of them */
+		log_error("s3.socket", "error=\"%s\"", error_text(-errno));
+		return 0;
+	}
 	curl_multi_assign(reactor->multi, fd, reactor);
 	return 0;
 }
@@ -126,6 +130,13 @@ static int wait_ms(const struct reactor *reactor, uint64_t until_ns)
 	return ms < POLL_MAX_MS ? (int)ms : POLL_MAX_MS;
 }
 
+/* Out of memory in curl: what it leaves undone runs into its time-out and is repeated. */
+static void note(CURLMcode code)
+{
+	if (code)
+		log_error("s3.curl", "error=\"%s\"", curl_multi_strerror(code));
+}
+
 static void serve(struct reactor *reactor, const struct epoll_event *event)
 {
 	int mask = 0, running;
@@ -140,7 +151,7 @@ static void serve(struct reactor *reactor, const struct epoll_event *event)
 		mask |= CURL_CSELECT_OUT;
 	if (event->events & (EPOLLERR | EPOLLHUP)) /* reading or writing will tell what it is */
 		mask |= CURL_CSELECT_IN | CURL_CSELECT_OUT;
-	CHECK(!curl_multi_socket_action(reactor->multi, event->data.fd, mask, &running));
+	note(curl_multi_socket_action(reactor->multi, event->data.fd, mask, &running));
 }
 
 void reactor_run(struct reactor *reactor, uint64_t until_ns)
@@ -153,7 +164,7 @@ void reactor_run(struct reactor *reactor, uint64_t until_ns)
 		serve(reactor, &events[i]);
 	if (reactor->timer_ns <= clock_now_ns(reactor->clock)) {
 		reactor->timer_ns = CLOCK_NEVER; /* curl sets it anew */
-		CHECK(!curl_multi_socket_action(reactor->multi, CURL_SOCKET_TIMEOUT, 0, &running));
+		note(curl_multi_socket_action(reactor->multi, CURL_SOCKET_TIMEOUT, 0, &running));
 	}
 }
 

@@ -119,11 +119,13 @@ enum response_line response_line(struct response *response, const char *line, si
 {
 	while (len && (line[len - 1] == '\r' || line[len - 1] == '\n' || line[len - 1] == ' '))
 		len--;
-	if (!len)
-		return RESPONSE_HEAD;
-	if (len > 5 && !strncmp(line, "HTTP/", 5))
+	if (len > 5 && !strncmp(line, "HTTP/", 5)) {
 		on_status(response, line, len);
-	else
+	} else if (!response->complete && len) {
 		on_header(response, line, len);
+	} else if (!response->complete) {
+		response->complete = true;
+		return RESPONSE_HEAD;
+	}
 	return RESPONSE_MORE;
 }

@@ -21,14 +21,14 @@ int scheduler_init(struct scheduler *scheduler, unsigned engine_count, unsigned 
 	};
 	TAILQ_INIT(&scheduler->foreground);
 	TAILQ_INIT(&scheduler->background);
-	scheduler->engine_load = calloc(engine_count, sizeof(*scheduler->engine_load));
-	if (!scheduler->engine_load)
+	scheduler->engines = calloc(engine_count, sizeof(*scheduler->engines));
+	if (!scheduler->engines)
 		return -ENOMEM;
 	/* what runs can all come back to wait */
 	int error = timers_init(&scheduler->timers, queue_max + engine_count * connections);
 	if (error) {
-		free(scheduler->engine_load);
-		scheduler->engine_load = NULL;
+		free(scheduler->engines);
+		scheduler->engines = NULL;
 	}
 	return error;
 }
@@ -37,13 +37,18 @@ void scheduler_fini(struct scheduler *scheduler)
 {
 	CHECK(!scheduler->waiting);
 	timers_fini(&scheduler->timers);
-	free(scheduler->engine_load);
-	scheduler->engine_load = NULL;
+	free(scheduler->engines);
+	scheduler->engines = NULL;
 }
 
 static struct request_queue *queue_of(struct scheduler *scheduler, const struct s3_request *request)
 {
 	return request->background ? &scheduler->background : &scheduler->foreground;
+}
+
+void scheduler_note_busy(struct scheduler *scheduler, unsigned engine, bool busy)
+{
+	scheduler->engines[engine].busy = busy;
 }
 
 bool scheduler_submit(struct scheduler *scheduler, struct s3_request *request)
@@ -72,16 +77,16 @@ static unsigned connections_max(const struct scheduler *scheduler)
 	return all < scheduler->concurrent_max ? all : scheduler->concurrent_max;
 }
 
-/* The first engine that is not busy, else the least busy one. */
+/* The first one with a connection and time to spare, else the one with the least to do. */
 static unsigned choose_engine(const struct scheduler *scheduler)
 {
 	unsigned best = 0;
 
 	for (unsigned i = 0; i < scheduler->engine_count; i++) {
-		if (scheduler->engine_load[i] < SCHEDULER_SPREAD &&
-		    scheduler->engine_load[i] < scheduler->connections)
+		const struct scheduler_engine *engine = &scheduler->engines[i];
+		if (!engine->busy && engine->load < scheduler->connections)
 			return i;
-		if (scheduler->engine_load[i] < scheduler->engine_load[best])
+		if (engine->load < scheduler->engines[best].load)
 			best = i;
 	}
 	return best;
@@ -138,7 +143,7 @@ struct s3_request *scheduler_next(struct scheduler *scheduler, uint64_t now_ns,
 	take_out(scheduler, request);
 	request->own.state = REQUEST_RUNNING;
 	request->own.engine = choose_engine(scheduler);
-	scheduler->engine_load[request->own.engine]++;
+	scheduler->engines[request->own.engine].load++;
 	scheduler->running++;
 	*out_engine = request->own.engine;
 	return request;
@@ -147,9 +152,9 @@ struct s3_request *scheduler_next(struct scheduler *scheduler, uint64_t now_ns,
 void scheduler_release(struct scheduler *scheduler, struct s3_request *request, uint64_t received)
 {
 	CHECK(request->own.state == REQUEST_RUNNING);
-	CHECK(scheduler->running && scheduler->engine_load[request->own.engine]);
+	CHECK(scheduler->running && scheduler->engines[request->own.engine].load);
 	scheduler->running--;
-	scheduler->engine_load[request->own.engine]--;
+	scheduler->engines[request->own.engine].load--;
 	budget_settle(&scheduler->budget, request->own.cost, received);
 	request->own.state = REQUEST_IDLE;
 }
@@ -160,6 +165,19 @@ void scheduler_pause(struct scheduler *scheduler, struct s3_request *request, ui
 	scheduler->waiting++;
 	timers_set(&scheduler->timers, &request->own.timer,
 		   at_ns < request->deadline_ns ? at_ns : request->deadline_ns);
+}
+
+void scheduler_promote(struct scheduler *scheduler, struct s3_request *request)
+{
+	bool queued = request->own.state == REQUEST_QUEUED;
+
+	if (!request->background)
+		return;
+	if (queued)
+		TAILQ_REMOVE(&scheduler->background, request, own.link);
+	request->background = false;
+	if (queued)
+		TAILQ_INSERT_TAIL(&scheduler->foreground, request, own.link);
 }
 
 struct s3_request *scheduler_expire(struct scheduler *scheduler, uint64_t now_ns)

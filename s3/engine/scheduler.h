@@ -10,6 +10,9 @@
  * A waiting request (QUEUED, PAUSED) has a timer: its deadline or the end of its pause. Foreground
  * requests go first, and background ones leave one connection in eight free, so that a demand read
  * need not wait for a prefetch to end.
+ *
+ * The first engine that is not busy gets the next request: one thread with many connections moves
+ * the same bytes with less CPU than two (fewer wake-ups, warmer caches), until it has no time left.
  */
 #pragma once
 
@@ -18,10 +21,6 @@
 #include "s3/engine/budget.h"
 #include "s3/engine/timers.h"
 #include "s3/s3.h"
-
-/* An engine is given this many requests before the next engine gets any: below that, one thread
- * serves them with fewer wake-ups and warmer connections. */
-#define SCHEDULER_SPREAD 4
 
 TAILQ_HEAD(request_queue, s3_request);
 
@@ -32,13 +31,18 @@ enum request_state {
 	REQUEST_RUNNING, /* belongs to an engine */
 };
 
+struct scheduler_engine {
+	unsigned load; /* requests RUNNING there */
+	bool busy;     /* its thread has hardly any time left */
+};
+
 struct scheduler {
 	struct request_queue foreground, background; /* QUEUED */
 	struct timers timers;			     /* of all that wait */
 	unsigned waiting, queue_max;
 	unsigned concurrent_max;
 	unsigned engine_count, connections;
-	unsigned *engine_load; /* requests RUNNING on each */
+	struct scheduler_engine *engines;
 	unsigned running;
 	bool held; /* no credentials yet: nothing is handed out */
 	struct budget budget;
@@ -49,6 +53,9 @@ struct scheduler {
 /** scheduler_init() - @connections is per engine. Return: 0 or -ENOMEM. */
 int scheduler_init(struct scheduler *scheduler, unsigned engine_count, unsigned connections,
 		   unsigned queue_max);
+
+/** scheduler_note_busy() - whether @engine's thread is short of time. */
+void scheduler_note_busy(struct scheduler *scheduler, unsigned engine, bool busy);
 
 /** scheduler_fini() - nothing may be waiting. */
 void scheduler_fini(struct scheduler *scheduler);
@@ -70,6 +77,10 @@ void scheduler_release(struct scheduler *scheduler, struct s3_request *request, 
 
 /** scheduler_pause() - a released request is to run again at @at_ns, ahead of its queue. */
 void scheduler_pause(struct scheduler *scheduler, struct s3_request *request, uint64_t at_ns);
+
+/** scheduler_promote() - a background request joins the foreground: at once when it is QUEUED, else
+ *  when it is queued again. */
+void scheduler_promote(struct scheduler *scheduler, struct s3_request *request);
 
 /** scheduler_expire() - queues what has paused long enough.
  *  Return: a request whose deadline has passed, taken out; NULL: no more. */

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/check.h"
 
@@ -24,6 +25,13 @@ void transport_global_init(void)
 	pthread_once(&once, global_init);
 }
 
+/* As curl does it, but closed in children: a mount runs fusermount3. */
+static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	(void)context, (void)purpose;
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 int transport_apply(CURL *easy, const struct s3_config *config)
 {
 	const struct {
@@ -38,6 +46,8 @@ int transport_apply(CURL *easy, const struct s3_config *config)
 		{ CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1 },
 		{ CURLOPT_PATH_AS_IS, 1 },
 		{ CURLOPT_FOLLOWLOCATION, 0 },
+		/* a name lookup that hangs is left to its thread; curl would wait for it */
+		{ CURLOPT_QUICK_EXIT, 1 },
 		{ CURLOPT_SSL_VERIFYPEER, 1 },
 		{ CURLOPT_SSL_VERIFYHOST, 2 },
 		{ CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2 },
@@ -50,6 +60,8 @@ int transport_apply(CURL *easy, const struct s3_config *config)
 		code = curl_easy_setopt(easy, numbers[i].option, numbers[i].value);
 	if (!code)
 		code = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	if (!code)
+		code = curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	if (!code) /* "" also keeps curl from reading http_proxy */
 		code = curl_easy_setopt(easy, CURLOPT_PROXY, config->proxy ? config->proxy : "");
 	if (!code && config->ca_file) {

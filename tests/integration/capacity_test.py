@@ -75,7 +75,7 @@ class Capacity(case.Case):
 
     def test_read__a_pass_again_under_epoch__what_was_kept_is_not_fetched(self):
         each = self.start_node(self.bucket, directories=[(self.folder("cache"), CAPACITY * 5)],
-                               settings={"cache.memory": "64 MiB"})
+                               settings={"cache.memory": "64 MiB"}, entry={"dataset_depth": 0})
         self.read_everything(each)
         before = each.counter("s3", "get_bytes")
         self.read_everything(each)

@@ -80,12 +80,22 @@ class Commands(case.Case):
         self.assertNotEqual(done.returncode, 0)
         self.assertRegex(done.stdout + done.stderr, rf"{each.config_path}:\d+.*memory")
 
-    def test_help__every_program__names_its_options(self):
+    def test_help__every_command__names_its_options(self):
         each = self.make()
-        for arguments in (["--help"], ["status", "--help"], ["check", "--help"]):
-            done = each.cenote(*arguments)
+        overview = each.cenote("--help").stdout
+        for command in ("status", "check", "flush", "config"):
+            self.assertIn(command, overview)
+            done = each.cenote(command, "--help")
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertIn("--", done.stdout)
+            self.assertIn("--config", done.stdout)
+
+    def test_status__unknown_option__refused_with_usage(self):
+        done = self.make().cenote("status", "--nonsense")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--nonsense", done.stderr)
+
+    def test_flush__nothing_to_write__0(self):
+        self.start_node(self.bucket).flush()
 
 
 if __name__ == "__main__":

@@ -120,6 +120,7 @@ static void settings_check(struct check_report *report, const struct check_optio
 {
 	struct check_system_needs needs = {
 		.arena_len = settings->cache.memory,
+		.directory_count = settings->cache.directories.count,
 		.allow_other = settings->mount.allow_other,
 		.mountpoint = settings->mount.path,
 	};

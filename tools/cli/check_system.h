@@ -9,9 +9,10 @@
 struct check_report;
 
 struct check_system_needs {
-	uint64_t arena_len;   /* bytes of memory that I/O will be registered on */
+	uint64_t arena_len;   /* bytes of the cache's memory */
 	uint64_t reserve_len; /* bytes of buffers beside it */
-	bool allow_other;     /* the mount is for other users than the daemon's */
+	unsigned directory_count;
+	bool allow_other; /* the mount is for other users than the daemon's */
 	const char *mountpoint;
 	bool daemon_runs; /* a daemon of this configuration answers */
 };

@@ -141,13 +141,10 @@ static int backings_create(struct daemon *daemon, char *problem, size_t problem_
 		return -ENOMEM;
 	for (unsigned i = 0; i < settings->backings.count; i++) {
 		const struct backing_config *config = settings_backing(settings, i);
-		char what[SETTINGS_PROBLEM_MAX] = "";
 		int error = backing_create(config, daemon->rooms.clock, &daemon->rooms.backings[i],
-					   what, sizeof(what));
+					   problem, problem_size);
 
 		if (error) {
-			snprintf(problem, problem_size, "backing store '%s': %s",
-				 backing_config_id(config), what[0] ? what : error_text(error));
 			backings_destroy(daemon);
 			return error;
 		}
@@ -331,6 +328,7 @@ static _Noreturn void stop_cut_short(struct daemon *daemon, const char *reason)
 		    atomic_load(&daemon->stop_phase) == STOP_ANSWERING
 			    ? "reads in hand end with an error"
 			    : "requests to backing stores are dropped");
+	pthread_detach(daemon->stop_thread);
 	mount_detach(daemon);
 	cache_stop_once(daemon);
 	end_log(daemon);

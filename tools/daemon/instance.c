@@ -76,8 +76,10 @@ static int lock_current_file(const char *path, int *out_fd, char *problem, size_
 
 		if (fd < 0) {
 			error = -errno;
-			snprintf(problem, problem_size, "cannot open %s: %s", path,
-				 error_text(error));
+			snprintf(problem, problem_size,
+				 "cannot open %s: %s; run as its owner, or choose another "
+				 "node.run_dir",
+				 path, error_text(error));
 			return error;
 		}
 		if (flock(fd, LOCK_EX | LOCK_NB) != 0) {

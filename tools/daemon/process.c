@@ -18,13 +18,15 @@
 
 /*
  * Resident memory is promised to stay within the arena and a fixed rest. glibc's default of eight
- * malloc arenas a core keeps what each thread once freed; two, trimmed early, do not.
+ * malloc arenas a core keeps what each thread once freed; two, trimmed early, do not. The
+ * threshold lies above the receive buffers, which come and go with every S3 request: mapped each
+ * time, their page faults would cost more than a small object does.
  */
 static void memory_prepare(void)
 {
 	mallopt(M_ARENA_MAX, 2);
-	mallopt(M_MMAP_THRESHOLD, 128 << 10);
-	mallopt(M_TRIM_THRESHOLD, 1 << 20);
+	mallopt(M_MMAP_THRESHOLD, 2 << 20);
+	mallopt(M_TRIM_THRESHOLD, 16 << 20);
 }
 
 static void descriptors_raise(void)

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <ucontext.h>
 
 #include "base/check.h"
 
@@ -28,8 +29,14 @@ static void pass_on(int number, siginfo_t *info, void *context)
 
 static void on_sigbus(int number, siginfo_t *info, void *context)
 {
-	if (guard_here)
+	const ucontext_t *interrupted = context;
+
+	if (guard_here) {
+		/* The handler is left by a jump: the mask as it was has to be restored by hand, since
+		 * saving it in guard_run() would cost the hot path a system call. */
+		pthread_sigmask(SIG_SETMASK, &interrupted->uc_sigmask, NULL);
 		siglongjmp(*guard_here, EIO);
+	}
 	pass_on(number, info, context);
 }
 
@@ -37,7 +44,7 @@ void guard_install(void)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	struct sigaction action = { .sa_sigaction = on_sigbus,
-				    .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK };
+				    .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	struct sigaction present;
 
 	sigemptyset(&action.sa_mask);
@@ -57,8 +64,6 @@ int guard_run(int (*body)(void *argument), void *argument, bool *out_jumped)
 
 	CHECK(!guard_here);
 	*out_jumped = false;
-	/* The mask is not saved: the handler runs with SA_NODEFER, so there is nothing to restore,
-	 * and the hot path stays without a system call. */
 	error = sigsetjmp(back, 0);
 	if (error == 0) {
 		guard_here = &back;

@@ -39,6 +39,7 @@ struct index {
 	char *path;
 	_Atomic int broken; /* 0, -EIO, -EUCLEAN */
 	_Atomic bool lost;  /* a transaction was left in the middle */
+	_Atomic(MDB_txn *) lost_txn; /* ... the last of them; kept reachable, as is all it holds */
 
 	pthread_rwlock_t map_lock;
 	uint64_t map_len; /* guarded by write_lock */
@@ -88,10 +89,12 @@ static void assertion_failed(MDB_env *env, const char *text)
 }
 
 /* Only what calls for a new start breaks the index; ENOSPC and ENOMEM are the call's alone. */
-static int note_error(struct index *index, int error, bool jumped)
+static int note_error(struct index *index, int error, bool jumped, MDB_txn *txn)
 {
-	if (jumped)
+	if (jumped) {
 		index->lost = true;
+		index->lost_txn = txn;
+	}
 	if (error == -EIO || error == -EUCLEAN)
 		index->broken = error;
 	return error;
@@ -167,7 +170,7 @@ int index_read(struct index *index, int (*body)(struct index_txn *txn, void *arg
 	error = guard_run(read_in_guard, &call, &jumped);
 	pthread_rwlock_unlock(&index->map_lock);
 	reader_give(index, jumped ? NULL : call.txn.txn);
-	return note_error(index, error, jumped);
+	return note_error(index, error, jumped, call.txn.txn);
 }
 
 /* --- updates --- */
@@ -183,7 +186,7 @@ static int grow(struct index *index)
 	error = index_error(mdb_env_set_mapsize(index->env, map_len));
 	pthread_rwlock_unlock(&index->map_lock);
 	if (error)
-		return note_error(index, -EIO, false);
+		return note_error(index, -EIO, false, NULL);
 	index->map_len = map_len;
 	log_info("store.index", "map=%llu KiB", (unsigned long long)(map_len >> 10));
 	return 0;
@@ -216,7 +219,7 @@ static int update_locked(struct index *index, struct call *call)
 			return index->broken;
 		call->txn = (struct index_txn){ .tables = index->tables };
 		error = guard_run(update_in_guard, call, &jumped);
-		note_error(index, error, jumped);
+		note_error(index, error, jumped, call->txn.txn);
 		if (error == -ENOBUFS)
 			error = grow(index) ? -ENOSPC : -ENOBUFS;
 	} while (error == -ENOBUFS);
@@ -229,8 +232,10 @@ int index_update(struct index *index, int (*body)(struct index_txn *txn, void *a
 		 void *argument)
 {
 	struct call call = { .index = index, .body = body, .argument = argument };
-	int error;
+	int error = index->broken;
 
+	if (error)
+		return error;
 	pthread_mutex_lock(&index->write_lock);
 	error = update_locked(index, &call);
 	pthread_mutex_unlock(&index->write_lock);

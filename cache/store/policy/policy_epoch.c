@@ -10,6 +10,9 @@ static struct policy_victim find_victim(const struct policy *policy,
 					const struct policy_space *space)
 {
 	const struct datasets *datasets = &policy->datasets;
+	/* A limit that was lowered, or a disk that others fill: keeping is not the question then.
+	 */
+	bool over = space->used > space->capacity;
 	struct policy_victim victim = { .kind = POLICY_NOBODY };
 	uint64_t oldest = UINT64_MAX;
 
@@ -18,7 +21,7 @@ static struct policy_victim find_victim(const struct policy *policy,
 
 		if (dataset->bytes == 0 || dataset->access >= oldest)
 			continue;
-		if (datasets_refused_since(datasets, i) < space->capacity / GIVE_WAY_SHARE)
+		if (!over && datasets_refused_since(datasets, i) < space->capacity / GIVE_WAY_SHARE)
 			continue;
 		oldest = dataset->access;
 		victim = (struct policy_victim){ .kind = POLICY_DATASET, .dataset = i };

@@ -4,6 +4,7 @@ versioned() is made of 16-byte records that carry a version and their own offset
 reader got can be told to be all of one version, another, or a mix. random_bytes() is for what only
 has to have the right checksum.
 """
+import functools
 import hashlib
 import random
 import struct
@@ -16,24 +17,29 @@ def random_bytes(seed, size):
     return random.Random(seed).randbytes(size)
 
 
+@functools.lru_cache(maxsize=4)
+def offsets(size):
+    """@size bytes of records of version 0."""
+    return b"".join(RECORD.pack(0, off) for off in range(0, size, RECORD.size))
+
+
 def versioned(version, size):
-    """@size bytes (a multiple of 16) of records (version, offset)."""
-    assert size % RECORD.size == 0
-    words = bytearray(size)
-    tag = struct.pack("<Q", version)
-    for off in range(0, size, RECORD.size):
-        words[off:off + 8] = tag
-        words[off + 8:off + 16] = off.to_bytes(8, "little")
-    return bytes(words)
+    """@size bytes (a multiple of 16) of records (version, offset); 0 < version < 256."""
+    data = bytearray(offsets(size))
+    data[::RECORD.size] = bytes([version]) * (size // RECORD.size)
+    return bytes(data)
 
 
 def versions_in(data, off):
     """The set of versions found in @data, read at @off of a versioned() object; both aligned to
-    16. A record that is at the wrong place counts as version None."""
-    found = set()
-    for at in range(0, len(data), RECORD.size):
-        version, where = RECORD.unpack_from(data, at)
-        found.add(version if where == off + at else None)
+    16. Records that are at the wrong place add None."""
+    found = set(data[::RECORD.size])
+    rest = bytearray(data)
+    rest[::RECORD.size] = bytes(len(data) // RECORD.size)
+    end = off + len(data)
+    # One long run of offsets serves all lengths: the next power of two.
+    if bytes(rest) != offsets(1 << (end - 1).bit_length())[off:end]:
+        found.add(None)
     return found
 
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +21,9 @@ void *__wrap_reallocarray(void *p, size_t count, size_t size);
 char *__wrap_strdup(const char *text);
 int __wrap_asprintf(char **out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-static unsigned left; /* allocations until the one that fails; 0: unarmed */
-static bool failed;
+/* Atomic: code under test may have threads that allocate. */
+static _Atomic unsigned left; /* allocations until the one that fails; 0: unarmed */
+static _Atomic bool failed;
 
 void allocation_fault_arm(unsigned nth)
 {
@@ -37,7 +39,11 @@ bool allocation_fault_disarm(void)
 
 static bool fails(void)
 {
-	if (!left || --left)
+	unsigned now = left;
+
+	while (now > 0 && !atomic_compare_exchange_weak(&left, &now, now - 1))
+		;
+	if (now != 1)
 		return false;
 	failed = true;
 	errno = ENOMEM;

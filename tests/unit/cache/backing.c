@@ -11,16 +11,17 @@
 
 #include <cmocka.h>
 
+#include "base/check.h"
 #include "base/config.h"
 
 static int load(const char *text, struct backing_config **out_config, char *problem, size_t size)
 {
-	int error;
+	struct backing_config *config = calloc(1, backing_options.size);
+	int error = config_load_text(text, "test", &backing_options, config, problem, size);
 
-	*out_config = calloc(1, backing_options.size);
-	error = config_load_text(text, "test", &backing_options, *out_config, problem, size);
 	if (error)
-		free(*out_config);
+		free(config);
+	*out_config = error ? NULL : config;
 	return error;
 }
 
@@ -69,12 +70,13 @@ static void test_create__of_each_kind__describes_itself(void **state)
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
 		struct backing_config *config;
-		struct backing *backing;
+		struct backing *backing = NULL;
 		char problem[256] = "", text[256] = "";
 
 		if (load(rows[i].text, &config, problem, sizeof(problem)) ||
 		    backing_create(config, clock_system(), &backing, problem, sizeof(problem)))
 			fail_msg("%s", problem);
+		CHECK(backing);
 		assert_string_equal(backing->id, backing_config_id(config));
 		backing_describe(backing, text, sizeof(text));
 		if (strncmp(text, rows[i].described, strlen(rows[i].described)) != 0)

@@ -236,7 +236,7 @@ static void test_list__of_a_bucket__is_one_page(void **state)
 static void test_get__in_the_background__comes_after_the_others(void **state)
 {
 	struct backing_meta meta = look_up("file", 0);
-	struct numbered busy[THREADS], behind[3], front[2];
+	struct numbered busy[THREADS] = { 0 }, behind[3], front[2];
 	static const unsigned order[] = { 0, 1003, 4, 5, 2, 1, 3 };
 
 	(void)state;
@@ -274,7 +274,7 @@ static void test_get__too_many__are_refused_and_all_end(void **state)
 {
 	struct backing_meta meta = look_up("file", 0);
 	struct numbered *flood = calloc(FLOOD, sizeof(*flood));
-	struct numbered busy[THREADS];
+	struct numbered busy[THREADS] = { 0 };
 	unsigned refused = 0;
 
 	(void)state;
@@ -302,7 +302,7 @@ static void *destroy(void *argument)
 static void test_destroy__with_requests_waiting__cancels_them(void **state)
 {
 	struct backing_meta meta = look_up("file", 0);
-	struct numbered busy[THREADS], waiting[8];
+	struct numbered busy[THREADS] = { 0 }, waiting[8];
 	pthread_t destroyer;
 	char problem[256];
 

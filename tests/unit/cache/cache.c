@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/thread.h"
 #include "tests/unit/base/allocation_fault.h"
 #include "tests/unit/cache/rig_store.h"
 
@@ -136,6 +137,46 @@ static void test_stop__blocks_wait_to_be_written__gives_up_their_objects(void **
 	rig_fini(&rig);
 }
 
+static void *finish_one(void *argument)
+{
+	struct rig *rig = argument;
+
+	fake_backing_finish(&rig->backing, fake_backing_await(&rig->backing, 0), 0);
+	return NULL;
+}
+
+static void *stop(void *argument)
+{
+	cache_stop(argument);
+	return NULL;
+}
+
+static void test_stop__a_block_is_being_handed_to_the_store__waits_for_that(void **state)
+{
+	struct reader first, second;
+	struct cache_object *object;
+	pthread_t finisher, stopper;
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig);
+	object = rig_open(&rig, "a", RIG_MEMORY);
+	fake_store.hold_admit = true;
+	reader_start(&first, &rig, object, 0, 10, false);
+	assert_int_equal(thread_start(&finisher, "finish", finish_one, &rig), 0);
+	reader_check(&first);
+	fake_store_wait_admits(1);
+	reader_start(&second, &rig, object, RIG_BLOCK, 10, false);
+	assert_int_equal(thread_start(&stopper, "stop", stop, rig.cache), 0);
+	assert_int_equal(reader_wait(&second), -ECANCELED); /* the stop has begun */
+	fake_store_let_go();
+	pthread_join(stopper, NULL);
+	pthread_join(finisher, NULL);
+	assert_int_equal(fake_store.writes_started, fake_store.writes_done);
+	cache_object_put(object);
+	rig_fini(&rig);
+}
+
 static void test_status__of_a_cache__is_there(void **state)
 {
 	struct rig rig;
@@ -162,6 +203,7 @@ int main(void)
 		cmocka_unit_test(test_destroy__nothing__is_fine),
 		cmocka_unit_test(test_stop__with_everything_under_way__ends_it_all),
 		cmocka_unit_test(test_stop__blocks_wait_to_be_written__gives_up_their_objects),
+		cmocka_unit_test(test_stop__a_block_is_being_handed_to_the_store__waits_for_that),
 		cmocka_unit_test(test_status__of_a_cache__is_there),
 	};
 

@@ -182,7 +182,7 @@ static void collect(void *context, const char *key, const struct backing_meta *m
 	struct listed *listed = context;
 
 	assert_true(listed->count < LISTED_MAX && strlen(key) < sizeof(listed->keys[0]));
-	strcpy(listed->keys[listed->count], key);
+	memcpy(listed->keys[listed->count], key, strlen(key) + 1);
 	listed->prefix[listed->count++] = meta == NULL;
 }
 

@@ -91,7 +91,7 @@ static void test_read__many_askers__cause_one_fetch(void **state)
 	struct cache_object *object = rig_open(rig, "a", 4 * MIB);
 	struct reader *readers = calloc(ASKERS, sizeof(*readers));
 
-	for (unsigned i = 0; i < ASKERS; i++)
+	for (uint64_t i = 0; i < ASKERS; i++)
 		assert_int_equal(
 			reader_start(&readers[i], rig, object, i * 64 * KIB, 64 * KIB, false), 0);
 	assert_int_equal(fake_backing_started(&rig->backing), 1);
@@ -309,7 +309,7 @@ static void test_random_read__of_what_is_on_the_ssd__moves_a_granule(void **stat
 		rig_read(rig, object, i * 512 * KIB, 4096, true);
 	assert_int_equal(fake_store.granules_read, 200);
 	assert_int_equal(rig_counter(rig, CACHE_MEMORY_USED), 200 * 64 * KIB);
-	assert_int_equal(rig_counter(rig, CACHE_BYTES_SSD), 200 * 4096);
+	assert_int_equal(rig_counter(rig, CACHE_BYTES_SSD), 800 * KIB);
 	rig_read(rig, object, 64 * KIB - 10, 20, true); /* the granule 0 is there already */
 	assert_int_equal(fake_store.granules_read, 201);
 	assert_int_equal(rig_counter(rig, CACHE_FETCHES), 0);

@@ -19,10 +19,10 @@
 
 static uint8_t byte_at(const char *key, uint64_t off)
 {
-	uint64_t mix = (off / 8 + 1) * UINT64_C(0x9e3779b97f4a7c15) + (uint8_t)key[0] * 31u +
-		       (uint8_t)key[strlen(key) - 1];
+	uint64_t mix = (off / 8 + 1) * UINT64_C(0x9e3779b97f4a7c15) +
+		       (uint8_t)key[0] * UINT64_C(31) + (uint8_t)key[strlen(key) - 1];
 
-	return (uint8_t)((mix ^ mix >> 29) >> (off % 8 * 8));
+	return (uint8_t)((mix ^ mix >> 29) >> (off % 8 * UINT64_C(8)));
 }
 
 void rig_pattern(const char *key, uint64_t off, void *out, size_t len)

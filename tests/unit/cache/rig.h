@@ -43,10 +43,11 @@ struct fake_store {
 	_Atomic bool refuse;	  /* the policy admits nothing */
 	_Atomic bool hold_writes; /* writes wait for fake_store_let_go() */
 	_Atomic bool hold_reads;
+	_Atomic bool hold_admit; /* store_admit() does not return */
 	_Atomic int read_status; /* of all reads, when not 0 */
 	_Atomic int write_status;
 	int create_error;
-	_Atomic unsigned reads, granules_read, writes_started, writes_done, touches;
+	_Atomic unsigned admits, reads, granules_read, writes_started, writes_done, touches;
 	_Atomic uint64_t last_write_len, bytes_held; /* lent and not given back */
 	_Atomic bool last_padding_clear;
 };
@@ -108,6 +109,7 @@ bool fake_store_holds(const struct cache_object *object, uint64_t block);
 void fake_store_let_go(void);
 void fake_store_wait_writes_started(unsigned count);
 void fake_store_wait_reads_started(unsigned count);
+void fake_store_wait_admits(unsigned count);
 
 /** reader_start() - starts a read. Return: as cache_read_start(). */
 int reader_start(struct reader *reader, struct rig *rig, struct cache_object *object, uint64_t off,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,7 +73,7 @@ static void keep(const struct store_object *object, uint64_t block)
 	CHECK(kept && strlen(object->version.key) < sizeof(kept->key));
 	kept->id = object->id;
 	kept->block = block;
-	strcpy(kept->key, object->version.key);
+	snprintf(kept->key, sizeof(kept->key), "%s", object->version.key);
 	LIST_INSERT_HEAD(&the_store->kept, kept, link);
 }
 
@@ -96,7 +97,7 @@ bool fake_store_holds(const struct cache_object *object, uint64_t block)
 void fake_store_let_go(void)
 {
 	pthread_mutex_lock(&fake_store.lock);
-	fake_store.hold_reads = fake_store.hold_writes = false;
+	fake_store.hold_reads = fake_store.hold_writes = fake_store.hold_admit = false;
 	pthread_cond_broadcast(&fake_store.changed);
 	pthread_mutex_unlock(&fake_store.lock);
 }
@@ -139,10 +140,14 @@ static void answer_read(struct store_read *read)
 	if (read->status)
 		return;
 	rig_pattern(kept->key, off, read->dst, len);
-	for (unsigned i = 0; i < read->granule_count; i++)
-		read->checks[i] = digest_crc64(
-			(char *)read->dst + (size_t)i * GRANULE_LEN,
-			len - i * GRANULE_LEN < GRANULE_LEN ? len - i * GRANULE_LEN : GRANULE_LEN);
+	for (uint64_t at = 0, i = 0; at < len; at += GRANULE_LEN, i++)
+		read->checks[i] = digest_crc64((char *)read->dst + at,
+					       len - at < GRANULE_LEN ? len - at : GRANULE_LEN);
+}
+
+void fake_store_wait_admits(unsigned count)
+{
+	wait_count(&fake_store.admits, count);
 }
 
 static bool is_clear(const uint8_t *from, const uint8_t *end)
@@ -156,6 +161,7 @@ static bool is_clear(const uint8_t *from, const uint8_t *end)
 static void answer_write(struct store_write *write)
 {
 	const uint8_t *data = write->data;
+	size_t padded = ((size_t)write->len + 4095) & ~(size_t)4095;
 
 	for (uint32_t off = 0, i = 0; off < write->len; off += GRANULE_LEN, i++) {
 		uint32_t len = write->len - off < GRANULE_LEN ? write->len - off : GRANULE_LEN;
@@ -163,8 +169,7 @@ static void answer_write(struct store_write *write)
 		CHECK(write->checks[i] == digest_crc64(data + off, len));
 	}
 	fake_store.last_write_len = write->len;
-	fake_store.last_padding_clear =
-		is_clear(data + write->len, data + (write->len + 4095) / 4096 * 4096);
+	fake_store.last_padding_clear = is_clear(data + write->len, data + padded);
 	write->status = the_store->stopping ? -ECANCELED : fake_store.write_status;
 	if (write->status == 0)
 		keep(write->object, write->block);
@@ -296,6 +301,7 @@ bool store_has(struct store *store, const struct object_id *id, uint64_t block)
 void store_read_start(struct store *store, struct store_read *read)
 {
 	pthread_mutex_lock(&fake_store.lock);
+	CHECK(!store->stopping);
 	fake_store.reads++;
 	fake_store.granules_read += read->granule_count;
 	add(&store->reads, read, NULL);
@@ -312,7 +318,12 @@ bool store_admit(struct store *store, const struct store_object *object, uint64_
 	(void)block;
 	(void)len;
 	pthread_mutex_lock(&fake_store.lock);
+	fake_store.admits++;
+	pthread_cond_broadcast(&fake_store.changed);
+	while (fake_store.hold_admit)
+		thread_cond_wait_until(&fake_store.changed, &fake_store.lock, CLOCK_NEVER);
 	admit = !fake_store.refuse;
+	CHECK(!store->stopping); /* nothing is asked of a store that was stopped */
 	pthread_mutex_unlock(&fake_store.lock);
 	return admit;
 }
@@ -320,6 +331,7 @@ bool store_admit(struct store *store, const struct store_object *object, uint64_
 void store_write_start(struct store *store, struct store_write *write)
 {
 	pthread_mutex_lock(&fake_store.lock);
+	CHECK(!store->stopping);
 	fake_store.writes_started++;
 	fake_store.bytes_held += write->len;
 	add(&store->writes, NULL, write);

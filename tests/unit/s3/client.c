@@ -130,7 +130,7 @@ static void test_s3_get__background_is_waiting__foreground_overtakes(void **stat
 	fixture.config.stall_timeout = FIXTURE_WAIT_S * NS_PER_S;
 	fixture_start(&fixture);
 	for (unsigned i = 0; i < 5; i++) {
-		gets[i] = make_get(&fixture, dst[i], 10 * i, 10, count_done);
+		gets[i] = make_get(&fixture, dst[i], UINT64_C(10) * i, 10, count_done);
 		gets[i].request.background = i == 1 || i == 2;
 		s3_get(fixture.client, &gets[i]);
 		if (i == 0)
@@ -139,6 +139,35 @@ static void test_s3_get__background_is_waiting__foreground_overtakes(void **stat
 	gate_permit(5);
 	fixture_wait_done(&fixture, 5);
 	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(gate.order[i], wanted[i]);
+	fixture_fini(&fixture);
+}
+
+static void test_s3_get_promote__a_queued_background_get__goes_before_the_others(void **state)
+{
+	static const uint64_t wanted[] = { 0, 30, 10, 20 };
+	char dst[4][10];
+	struct s3_get gets[4];
+	struct fixture fixture;
+
+	(void)state;
+	gate_reset();
+	fixture_init(&fixture, serve_gated, NULL);
+	fixture.config.threads = fixture.config.connections = 1;
+	fixture.config.stall_timeout = FIXTURE_WAIT_S * NS_PER_S;
+	fixture_start(&fixture);
+	for (unsigned i = 0; i < 4; i++) {
+		gets[i] = make_get(&fixture, dst[i], UINT64_C(10) * i, 10, count_done);
+		gets[i].request.background = i > 0;
+		s3_get(fixture.client, &gets[i]);
+		if (i == 0)
+			fixture_wait_requests(&fixture, 1);
+	}
+	s3_get_promote(fixture.client, &gets[3]);
+	s3_get_promote(fixture.client, &gets[0]); /* in the foreground, and running */
+	gate_permit(4);
+	fixture_wait_done(&fixture, 4);
+	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(gate.order[i], wanted[i]);
 	fixture_fini(&fixture);
 }
@@ -228,6 +257,52 @@ static void test_s3_get__budget__holds_requests_up(void **state)
 	assert_true(fixture_counter(&fixture, S3_BUDGET_WAIT_NS) > 0);
 	fixture_fini(&fixture);
 	object_fini(&object);
+}
+
+struct proxy {
+	char target[256];
+};
+
+static void serve_as_proxy(struct http_exchange *exchange, void *context)
+{
+	struct proxy *proxy = context;
+
+	memcpy(proxy->target, exchange->target, sizeof(proxy->target) - 1);
+	object_answer(exchange);
+}
+
+static void test_s3_get__proxy__only_the_configured_one(void **state)
+{
+	static const struct {
+		const char *endpoint, *target;
+		bool proxy;
+	} rows[] = {
+		{ "http://s3.invalid:9000", "http://s3.invalid:9000/bucket/key", true },
+		{ NULL, "/bucket/key", false },
+	};
+
+	(void)state;
+	setenv("http_proxy", "http://127.0.0.1:1", 1);
+	setenv("all_proxy", "http://127.0.0.1:1", 1);
+	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+		struct proxy proxy = { "" };
+		struct fixture fixture;
+		char dst[10];
+		fixture_init(&fixture, serve_as_proxy, &proxy);
+		if (rows[i].proxy) {
+			fixture.config.proxy = fixture.config.endpoint;
+			fixture.config.endpoint = strdup(rows[i].endpoint);
+		}
+		fixture_start(&fixture);
+		struct s3_get get = make_get(&fixture, dst, 10, 10, count_done);
+		s3_get(fixture.client, &get);
+		fixture_wait_done(&fixture, 1);
+		assert_int_equal(get.request.status, 0);
+		assert_string_equal(proxy.target, rows[i].target);
+		fixture_fini(&fixture);
+	}
+	unsetenv("http_proxy");
+	unsetenv("all_proxy");
 }
 
 /* Each end starts the next one, from the callback. */
@@ -410,9 +485,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_s3_get__two_hundred_at_once__all_are_right),
 		cmocka_unit_test(test_s3_get__background_is_waiting__foreground_overtakes),
+		cmocka_unit_test(
+			test_s3_get_promote__a_queued_background_get__goes_before_the_others),
 		cmocka_unit_test(test_s3_get__queue_is_full__ends_with_eagain),
 		cmocka_unit_test(test_s3_client_reload__more_at_once__takes_effect),
 		cmocka_unit_test(test_s3_get__budget__holds_requests_up),
+		cmocka_unit_test(test_s3_get__proxy__only_the_configured_one),
 		cmocka_unit_test(test_s3_get__started_from_done__runs),
 		cmocka_unit_test(
 			test_s3_client_destroy__requests_in_every_state__each_is_cancelled_once),

@@ -65,7 +65,7 @@ static void serve_list(struct http_exchange *exchange, void *context)
 
 	snprintf(bucket->last_target, sizeof(bucket->last_target), "%s", exchange->target);
 	if (http_query(exchange, "continuation-token", token, sizeof(token)))
-		CHECK(sscanf(token, "next%%2F%u%%2B%%3D", &first) == 1);
+		first = (unsigned)strtoul(token + strlen("next%2F"), NULL, 10);
 	make_page(&page, first);
 	bool spoil = bucket->spoil != SPOIL_NOT && bucket->spoilt == first / (PAGE - PAGE_STEP);
 	bucket->spoilt += spoil; /* before the answer: the next request may come at once */

@@ -48,7 +48,7 @@ static void test_s3_options__secrets__are_not_printed(void **state)
 		if (s3_options.options[i].type == OPTION_STRUCT)
 			group = s3_options.options[i].group;
 	assert_non_null(group);
-	for (unsigned i = 0; i < group->count; i++) {
+	for (unsigned i = 0; group && i < group->count; i++) {
 		char text[256];
 		option_value_text(&group->options[i], &credentials, text, sizeof(text));
 		assert_null(strstr(text, secret));

@@ -69,7 +69,7 @@ static void test_text_duration__any_time__in_the_unit_that_fits(void **state)
 		{ 3100 * NS_PER_MS, "3.1 s" },
 		{ 65 * NS_PER_S, "1 min 05 s" },
 		{ 7500 * NS_PER_S, "2 h 05 min" },
-		{ (6 * 24 + 3) * 3600 * NS_PER_S, "6 d 3 h" },
+		{ (6 * 24 + 3) * UINT64_C(3600) * NS_PER_S, "6 d 3 h" },
 	};
 
 	(void)state;

@@ -287,6 +287,32 @@ void rig_object_file(const struct rig *rig, unsigned index, const struct rig_obj
 	snprintf(out, out_size, "%s/objects/%.2s/%s", rig->directory_paths[index], id, id);
 }
 
+static int no_sync(const struct files *files, int fd)
+{
+	(void)files;
+	(void)fd;
+	return 0;
+}
+
+static int no_sync_directory(const struct files *files, int dirfd, const char *path)
+{
+	(void)files;
+	(void)dirfd;
+	(void)path;
+	return 0;
+}
+
+const struct files *rig_files_unsynced(void)
+{
+	static struct files files;
+
+	files = *files_system();
+	files.sync_data = no_sync;
+	files.sync_all = no_sync;
+	files.sync_directory = no_sync_directory;
+	return &files;
+}
+
 void rig_wait(bool (*condition)(void *context), void *context)
 {
 	uint64_t deadline_ns = clock_after_ns(clock_now_ns(clock_system()), WAIT_NS);

@@ -60,6 +60,9 @@ bool rig_has_all(struct rig *rig, const struct rig_object *object);
 void rig_flush(struct rig *rig);
 uint64_t rig_count(const struct rig *rig, enum store_counter counter);
 
+/** rig_files_unsynced() - the machine's files without syncs, for where nothing is to survive. */
+const struct files *rig_files_unsynced(void);
+
 /** rig_object_file() - the path of an object's file in directory @index. */
 void rig_object_file(const struct rig *rig, unsigned index, const struct rig_object *object,
 		     char *out, size_t out_size);

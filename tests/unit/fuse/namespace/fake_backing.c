@@ -9,6 +9,9 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/thread.h"
+
+#define WAIT_S 20
 
 static struct fake_backing *fake_of(struct backing *backing)
 {
@@ -17,30 +20,49 @@ static struct fake_backing *fake_of(struct backing *backing)
 
 static void enqueue(struct fake_backing *fake, enum fake_kind kind, void *request)
 {
+	pthread_mutex_lock(&fake->lock);
 	CHECK(fake->queued < FAKE_QUEUE_MAX);
 	fake->queue[fake->queued].kind = kind;
 	fake->queue[fake->queued++].request = request;
+	fake->heads += kind == FAKE_HEAD;
+	fake->lists += kind == FAKE_LIST;
+	fake->gets += kind == FAKE_GET;
+	pthread_cond_broadcast(&fake->arrived);
+	pthread_mutex_unlock(&fake->lock);
 }
 
 static void head(struct backing *backing, struct backing_head *request)
 {
-	fake_of(backing)->heads++;
 	enqueue(fake_of(backing), FAKE_HEAD, request);
 }
 
 static void list(struct backing *backing, struct backing_list *request)
 {
-	fake_of(backing)->lists++;
 	enqueue(fake_of(backing), FAKE_LIST, request);
 }
 
-static const struct backing_ops ops = { .type = "fake", .head = head, .list = list };
+static void get(struct backing *backing, struct backing_get *request)
+{
+	enqueue(fake_of(backing), FAKE_GET, request);
+}
+
+static void promote(struct backing *backing, struct backing_get *request)
+{
+	(void)backing;
+	(void)request;
+}
+
+static const struct backing_ops ops = {
+	.type = "fake", .head = head, .list = list, .get = get, .promote = promote
+};
 
 void fake_init(struct fake_backing *fake, const char *id)
 {
 	*fake = (struct fake_backing){ .backing.ops = &ops };
 	fake->backing.id = strdup(id);
 	fake->keys = calloc(FAKE_KEYS_MAX, sizeof(*fake->keys));
+	pthread_mutex_init(&fake->lock, NULL);
+	thread_cond_init(&fake->arrived);
 	CHECK(fake->backing.id && fake->keys);
 }
 
@@ -50,6 +72,8 @@ void fake_fini(struct fake_backing *fake)
 		free(fake->keys[i].key);
 	free(fake->keys);
 	free(fake->backing.id);
+	pthread_mutex_destroy(&fake->lock);
+	pthread_cond_destroy(&fake->arrived);
 }
 
 /* The first key not below @key. */
@@ -154,6 +178,23 @@ static unsigned list_pass(struct fake_backing *fake, struct backing_list *reques
 	return index;
 }
 
+/* Every key once, in an order that has nothing to do with their names. */
+static void list_scrambled(struct fake_backing *fake, struct backing_list *request, unsigned max)
+{
+	unsigned index = (unsigned)strtoul(request->token, NULL, 10), end = index + max;
+
+	for (; index < fake->key_count && (max == 0 || index < end); index++) {
+		const struct fake_key *key = &fake->keys[(uint64_t)index * 7919 % fake->key_count];
+		size_t len = strlen(key->key);
+
+		request->entry(request, key->key, key->key[len - 1] == '/' ? NULL : &key->meta);
+	}
+	*request->token = '\0';
+	if (index < fake->key_count)
+		snprintf(request->token, sizeof(request->token), "%u", index);
+	request->done(request);
+}
+
 static void list_answer(struct fake_backing *fake, struct backing_list *request)
 {
 	unsigned index = search(fake, *request->token ? request->token : request->prefix);
@@ -166,6 +207,10 @@ static void list_answer(struct fake_backing *fake, struct backing_list *request)
 	}
 	if (request->max_keys > 0 && (max == 0 || max > (unsigned)request->max_keys))
 		max = (unsigned)request->max_keys;
+	if (fake->scrambled && request->delimited) {
+		list_scrambled(fake, request, max);
+		return;
+	}
 	end = list_pass(fake, request, index, max, true, !fake->files_first);
 	if (fake->files_first)
 		list_pass(fake, request, index, max, false, true);
@@ -175,20 +220,74 @@ static void list_answer(struct fake_backing *fake, struct backing_list *request)
 	request->done(request);
 }
 
+void fake_bytes(const char *etag, uint64_t off, void *out, size_t len)
+{
+	uint8_t *bytes = out;
+
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = (uint8_t)((off + i) * 31 + (off + i) / 4096 + (uint8_t)etag[0] +
+				     (uint8_t)etag[strlen(etag) - 1]);
+}
+
+static void get_answer(const struct fake_backing *fake, struct backing_get *request)
+{
+	const struct fake_key *key = find(fake, request->request.key);
+
+	if (fake->get_status)
+		request->request.status = fake->get_status;
+	else if (!key)
+		request->request.status = -ENOENT;
+	else
+		request->request.status = strcmp(key->meta.etag, request->etag) == 0 ? 0 : -ESTALE;
+	if (request->request.status == 0)
+		fake_bytes(request->etag, request->off, request->dst, request->len);
+	request->done(request);
+}
+
+static bool take(struct fake_backing *fake, enum fake_kind *out_kind, void **out_request)
+{
+	bool taken;
+
+	pthread_mutex_lock(&fake->lock);
+	taken = fake->queued > 0;
+	if (taken) {
+		*out_kind = fake->queue[0].kind;
+		*out_request = fake->queue[0].request;
+		fake->queued--;
+		memmove(fake->queue, fake->queue + 1, fake->queued * sizeof(*fake->queue));
+	}
+	pthread_mutex_unlock(&fake->lock);
+	return taken;
+}
+
 bool fake_run(struct fake_backing *fake)
 {
-	enum fake_kind kind = fake->queue[0].kind;
-	void *request = fake->queue[0].request;
+	enum fake_kind kind;
+	void *request;
 
-	if (fake->queued == 0)
+	if (!take(fake, &kind, &request))
 		return false;
-	fake->queued--;
-	memmove(fake->queue, fake->queue + 1, fake->queued * sizeof(*fake->queue));
 	if (kind == FAKE_HEAD)
 		head_answer(fake, request);
-	else
+	else if (kind == FAKE_LIST)
 		list_answer(fake, request);
+	else
+		get_answer(fake, request);
 	return true;
+}
+
+bool fake_wait(struct fake_backing *fake)
+{
+	uint64_t deadline_ns = clock_after_ns(clock_now_ns(clock_system()), WAIT_S * NS_PER_S);
+	bool there;
+	int err = 0;
+
+	pthread_mutex_lock(&fake->lock);
+	while (fake->queued == 0 && !err)
+		err = thread_cond_wait_until(&fake->arrived, &fake->lock, deadline_ns);
+	there = fake->queued > 0;
+	pthread_mutex_unlock(&fake->lock);
+	return there;
 }
 
 void fake_run_all(struct fake_backing *fake)

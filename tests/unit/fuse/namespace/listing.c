@@ -430,19 +430,52 @@ static void test_read__beyond_listing_memory__all_names_and_the_limit_holds(void
 	rig_close(&rig, &reader);
 }
 
-static void test_read__one_page_beyond_listing_memory__all_names(void **state)
+static void test_read__in_no_order__all_names_once_and_found(void **state)
+{
+	static const unsigned pages[] = { 0, 100, 7 };
+
+	(void)state;
+	put_many(3000, "n");
+	fake_put(&rig.fake, "n000017/", 0, "e"); /* beside n000017 */
+	rig.fake.scrambled = true;
+	for (size_t i = 0; i < ARRAY_COUNT(pages); i++) {
+		struct rig_reader reader;
+		char name[64];
+
+		clock_manual_advance(&rig.clock, 61 * NS_PER_S);
+		rig.fake.page_max = pages[i];
+		rig.fake.heads = 0;
+		rig_open(&rig, &reader, ROOT, false);
+		assert_int_equal(rig_read_all(&rig, &reader), 0);
+		assert_true(reader.count == 3000 || reader.count == 3001);
+		for (unsigned j = 0; j < 3000; j += 17) {
+			struct rig_lookup lookup;
+
+			snprintf(name, sizeof(name), "n%06u", j);
+			assert_true(rig_has(&reader, name) >= 0);
+			rig_lookup_start(&rig, &lookup, ROOT, name);
+			assert_true(lookup.ended);
+			assert_int_equal(lookup.lookup.status, 0);
+			assert_int_equal(S_ISDIR(lookup.lookup.attributes.mode), j == 17);
+		}
+		assert_int_equal(rig_lookup(&rig, ROOT, "m", NULL), -ENOENT);
+		assert_int_equal(rig.fake.heads, 0);
+		rig_close(&rig, &reader);
+	}
+}
+
+static void test_read__in_no_order_beyond_memory__names_are_asked_for(void **state)
 {
 	struct rig_reader reader;
 
 	(void)state;
 	rig.config.listing_memory = 64 << 10;
 	put_many(4000, "n");
+	rig.fake.scrambled = true;
 	rig_open(&rig, &reader, ROOT, false);
-	reader.room = 10;
 	assert_int_equal(rig_read_all(&rig, &reader), 0);
-	assert_all(&reader, 4000, "n");
+	assert_int_equal(reader.count, 4000);
 	assert_true(rig_counter(&rig, MOUNT_LISTING_BYTES) <= 256 << 10);
-	/* Names are asked for, not searched. */
 	assert_int_equal(rig_lookup(&rig, ROOT, "n000001", NULL), 0);
 	assert_int_equal(rig.fake.heads, 1);
 	rig_close(&rig, &reader);
@@ -555,7 +588,8 @@ int main(void)
 		TEST(test_read__again_within_listing_timeout__asks_nothing),
 		TEST(test_read__rewound__shows_what_is_there_now),
 		TEST(test_read__beyond_listing_memory__all_names_and_the_limit_holds),
-		TEST(test_read__one_page_beyond_listing_memory__all_names),
+		TEST(test_read__in_no_order__all_names_once_and_found),
+		TEST(test_read__in_no_order_beyond_memory__names_are_asked_for),
 		TEST(test_read__many_directories__old_listings_give_way),
 		TEST(test_read__empty_directories__are_reclaimed_too),
 		TEST(test_read__not_a_directory__is_refused),

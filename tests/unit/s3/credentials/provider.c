@@ -231,7 +231,7 @@ static void write_file(const char *path, const char *text)
 
 static void make_path(char out[64])
 {
-	strcpy(out, "/tmp/cenote-credentials-XXXXXX");
+	snprintf(out, 64, "/tmp/cenote-credentials-XXXXXX");
 	int fd = mkstemp(out);
 	CHECK(fd >= 0);
 	close(fd);

@@ -59,6 +59,16 @@ static void test_response_line__empty_line__ends_the_head(void **state)
 	assert_int_equal(response.http_status, 200);
 }
 
+static void test_response_line__trailers__are_left_out(void **state)
+{
+	struct response response = parse("HTTP/1.1 200 OK\r\nETag: \"x\"\r\n\r\n");
+
+	(void)state;
+	assert_int_equal(response_line(&response, "ETag: \"y\"\r\n", 11), RESPONSE_MORE);
+	assert_int_equal(response_line(&response, "\r\n", 2), RESPONSE_MORE);
+	assert_string_equal(response.etag, "x");
+}
+
 static void test_response_line__second_status__starts_over(void **state)
 {
 	struct response response =
@@ -126,6 +136,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_response_line__a_get__is_read),
 		cmocka_unit_test(test_response_line__empty_line__ends_the_head),
+		cmocka_unit_test(test_response_line__trailers__are_left_out),
 		cmocka_unit_test(test_response_line__second_status__starts_over),
 		cmocka_unit_test(test_response_line__what_cannot_be_read__is_absent),
 		cmocka_unit_test(test_response_line__total_not_known__is_a_range),

@@ -67,6 +67,31 @@ static void test_scheduler_next__background_queued_first__foreground_overtakes(v
 	drain(&scheduler);
 }
 
+static void
+test_scheduler_promote__of_a_waiting_one__puts_it_in_front_of_the_background(void **state)
+{
+	struct s3_request requests[] = { make(true, CLOCK_NEVER), make(true, CLOCK_NEVER),
+					 make(true, CLOCK_NEVER), make(false, CLOCK_NEVER) };
+	struct scheduler scheduler;
+
+	(void)state;
+	assert_int_equal(scheduler_init(&scheduler, 1, 8, 16), 0);
+	submit(&scheduler, requests, 4);
+	scheduler_promote(&scheduler, &requests[1]);
+	scheduler_promote(&scheduler, &requests[3]); /* changes nothing */
+	assert_ptr_equal(next(&scheduler, NOW), &requests[3]);
+	assert_ptr_equal(next(&scheduler, NOW), &requests[1]);
+	assert_ptr_equal(next(&scheduler, NOW), &requests[0]);
+	/* under way: counts when it comes back from a pause */
+	scheduler_promote(&scheduler, &requests[0]);
+	scheduler_release(&scheduler, &requests[0], 0);
+	scheduler_pause(&scheduler, &requests[0], NOW);
+	assert_null(scheduler_expire(&scheduler, NOW));
+	assert_ptr_equal(next(&scheduler, NOW), &requests[0]);
+	assert_ptr_equal(next(&scheduler, NOW), &requests[2]);
+	drain(&scheduler);
+}
+
 static void test_scheduler_next__background_only__leaves_one_in_eight_free(void **state)
 {
 	struct s3_request background[20], foreground[5];
@@ -90,23 +115,33 @@ static void test_scheduler_next__background_only__leaves_one_in_eight_free(void 
 	drain(&scheduler);
 }
 
-static void test_scheduler_next__engines__are_filled_one_after_the_other(void **state)
+static void test_scheduler_next__engines__the_first_that_has_time_and_room(void **state)
 {
-	static const unsigned wanted[] = { 0, 0, 0, 0, 1, 1, 1, 1, 0, 1, 0, 1 };
-	struct s3_request requests[ARRAY_COUNT(wanted)];
+	static const struct {
+		bool busy[2]; /* from here on */
+		unsigned wanted;
+	} rows[] = {
+		{ { false, false }, 0 }, { { false, false }, 0 }, { { true, false }, 1 },
+		{ { true, true }, 1 },	 { { true, true }, 0 },	  { { true, true }, 1 },
+		{ { false, true }, 0 },	 { { false, false }, 1 },
+	};
+	struct s3_request requests[ARRAY_COUNT(rows)];
 	struct scheduler scheduler;
 	unsigned engine;
 	uint64_t wake_ns;
 
 	(void)state;
-	assert_int_equal(scheduler_init(&scheduler, 2, 6, 64), 0);
-	for (unsigned i = 0; i < ARRAY_COUNT(wanted); i++)
+	assert_int_equal(scheduler_init(&scheduler, 2, 4, 64), 0);
+	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++)
 		requests[i] = make(false, CLOCK_NEVER);
-	submit(&scheduler, requests, ARRAY_COUNT(wanted));
-	for (unsigned i = 0; i < ARRAY_COUNT(wanted); i++) {
+	submit(&scheduler, requests, ARRAY_COUNT(rows));
+	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
+		scheduler_note_busy(&scheduler, 0, rows[i].busy[0]);
+		scheduler_note_busy(&scheduler, 1, rows[i].busy[1]);
 		assert_non_null(scheduler_next(&scheduler, NOW, &engine, &wake_ns));
-		assert_int_equal(engine, wanted[i]);
+		assert_int_equal(engine, rows[i].wanted);
 	}
+	assert_null(scheduler_next(&scheduler, NOW, &engine, &wake_ns));
 	drain(&scheduler);
 }
 
@@ -272,8 +307,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			test_scheduler_next__background_queued_first__foreground_overtakes),
+		cmocka_unit_test(
+			test_scheduler_promote__of_a_waiting_one__puts_it_in_front_of_the_background),
 		cmocka_unit_test(test_scheduler_next__background_only__leaves_one_in_eight_free),
-		cmocka_unit_test(test_scheduler_next__engines__are_filled_one_after_the_other),
+		cmocka_unit_test(test_scheduler_next__engines__the_first_that_has_time_and_room),
 		cmocka_unit_test(test_scheduler_next__concurrent_max__is_live),
 		cmocka_unit_test(test_scheduler_next__budget_spent__says_when_to_ask_again),
 		cmocka_unit_test(test_scheduler_release__bytes_that_did_not_come__are_settled),

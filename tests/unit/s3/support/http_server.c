@@ -210,7 +210,8 @@ bool http_range(const struct http_exchange *exchange, uint64_t *out_first, uint6
 {
 	char value[64], *end;
 
-	if (!http_header(exchange, "Range", value, sizeof(value)) || strncmp(value, "bytes=", 6))
+	if (!http_header(exchange, "Range", value, sizeof(value)) ||
+	    strncmp(value, "bytes=", 6) != 0)
 		return false;
 	*out_first = strtoull(value + 6, &end, 10);
 	if (*end != '-')

@@ -66,9 +66,9 @@ static void test_uri_decode__rows(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
 		char text[32];
-		strcpy(text, rows[i].in);
-		assert_int_equal(uri_decode(text, strlen(text), rows[i].plus_is_space),
-				 rows[i].len);
+		size_t len = strlen(rows[i].in);
+		memcpy(text, rows[i].in, len + 1);
+		assert_int_equal(uri_decode(text, len, rows[i].plus_is_space), rows[i].len);
 		if (rows[i].out)
 			assert_string_equal(text, rows[i].out);
 	}
@@ -161,22 +161,22 @@ static void test_endpoint_parse__bad__is_refused_with_a_reason(void **state)
 static void test_endpoint_locate__rows(void **state)
 {
 	static const struct {
-		bool virtual_host;
 		const char *bucket, *key;
+		bool virtual_host;
 		int error;
 		const char *authority, *path;
 	} rows[] = {
-		{ false, "b", "k", 0, "s3.host:9000", "/b/k" },
-		{ false, "b", NULL, 0, "s3.host:9000", "/b" },
-		{ false, "b", "/lead//x/../y", 0, "s3.host:9000", "/b//lead//x/../y" },
-		{ false, "odd bucket/", "k", 0, "s3.host:9000", "/odd%20bucket%2F/k" },
-		{ true, "b", "a b", 0, "b.s3.host:9000", "/a%20b" },
-		{ true, "b.c", NULL, 0, "b.c.s3.host:9000", "/" },
-		{ true, "b/c", "k", -EINVAL, NULL, NULL },
-		{ true, "b@c", "k", -EINVAL, NULL, NULL },
-		{ true, "", "k", -EINVAL, NULL, NULL },
-		{ true, ".b", "k", -EINVAL, NULL, NULL },
-		{ true, "b..c", "k", -EINVAL, NULL, NULL },
+		{ "b", "k", false, 0, "s3.host:9000", "/b/k" },
+		{ "b", NULL, false, 0, "s3.host:9000", "/b" },
+		{ "b", "/lead//x/../y", false, 0, "s3.host:9000", "/b//lead//x/../y" },
+		{ "odd bucket/", "k", false, 0, "s3.host:9000", "/odd%20bucket%2F/k" },
+		{ "b", "a b", true, 0, "b.s3.host:9000", "/a%20b" },
+		{ "b.c", NULL, true, 0, "b.c.s3.host:9000", "/" },
+		{ "b/c", "k", true, -EINVAL, NULL, NULL },
+		{ "b@c", "k", true, -EINVAL, NULL, NULL },
+		{ "", "k", true, -EINVAL, NULL, NULL },
+		{ ".b", "k", true, -EINVAL, NULL, NULL },
+		{ "b..c", "k", true, -EINVAL, NULL, NULL },
 	};
 	struct endpoint endpoint;
 	char problem[256];

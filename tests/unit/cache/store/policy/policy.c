@@ -247,6 +247,21 @@ static void test_epoch__both_in_use__nobody_gives_way(void **state)
 	policy_fini(&model.policy);
 }
 
+static void test_epoch__capacity_lowered__what_is_too_much_gives_way(void **state)
+{
+	static struct cache_model model;
+
+	(void)state;
+	make_two_datasets(&model);
+	pass(&model, 0, ITEMS_MAX / 2);
+	assert_int_equal(bytes_of(&model, 1), model.capacity);
+	model.capacity /= 4;
+	evict(&model);
+	assert_true(model.used <= model.capacity);
+	assert_true(model.used > 0);
+	policy_fini(&model.policy);
+}
+
 static void test_epoch__three_datasets__the_least_recently_used_gives_way(void **state)
 {
 	struct policy policy;
@@ -301,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_policies__reshuffled_epochs__keeping_beats_lru),
 		cmocka_unit_test(test_epoch__another_dataset__the_unused_one_gives_way),
 		cmocka_unit_test(test_epoch__both_in_use__nobody_gives_way),
+		cmocka_unit_test(test_epoch__capacity_lowered__what_is_too_much_gives_way),
 		cmocka_unit_test(test_epoch__three_datasets__the_least_recently_used_gives_way),
 		cmocka_unit_test(test_admit__something_obsolete__makes_room_above_the_watermark),
 	};

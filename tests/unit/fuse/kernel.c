@@ -1,0 +1,203 @@
+/*
+ * kernel.c - see kernel.h.
+ */
+#include "tests/unit/fuse/kernel.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/config.h"
+
+#define WAIT_MS	   20000
+#define SOCKET_LEN (1 << 20)
+#define ALL_FLAGS  0xffffffffu
+
+static void init_send(struct kernel *kernel)
+{
+	struct fuse_init_in in = { .major = 7,
+				   .minor = 38,
+				   .max_readahead = 131072,
+				   .flags = ALL_FLAGS,
+				   .flags2 = ALL_FLAGS };
+
+	kernel_send(kernel, FUSE_INIT, 0, &in, sizeof(in));
+}
+
+void kernel_setup(struct kernel *kernel)
+{
+	char problem[256];
+
+	memset(kernel, 0, sizeof(*kernel));
+	rig_init(&kernel->rig);
+	kernel->rig.config.threads = 2;
+	kernel->rig.config.max_background = 64;
+	kernel->fd = -1;
+	CHECK(config_load_text("memory = \"64 MiB\"; read_timeout = \"60 s\";", "cache",
+			       &cache_options, &kernel->cache_config, problem,
+			       sizeof(problem)) == 0);
+	CHECK(cache_create(&kernel->cache_config, clock_system(), &kernel->cache, problem,
+			   sizeof(problem)) == 0);
+}
+
+void kernel_start(struct kernel *kernel)
+{
+	struct backing *const backings[] = { &kernel->rig.fake.backing };
+	int pair[2], len = SOCKET_LEN;
+	char problem[256] = "";
+
+	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	for (unsigned i = 0; i < 2; i++)
+		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &len, sizeof(len));
+	kernel->fd = pair[0];
+	init_send(kernel);
+	if (mount_serve(&kernel->rig.config, kernel->cache, backings, 1, &kernel->rig.clock.clock,
+			pair[1], &kernel->mount, problem, sizeof(problem)) != 0) {
+		fprintf(stderr, "%s\n", problem);
+		abort();
+	}
+	kernel_receive(kernel);
+	CHECK(kernel->reply.header.error == 0);
+	memcpy(&kernel->init, kernel->reply.data, sizeof(kernel->init));
+}
+
+void kernel_stop(struct kernel *kernel)
+{
+	fake_run_all(&kernel->rig.fake);
+	if (kernel->mount)
+		mount_stop(kernel->mount, 0);
+	cache_stop(kernel->cache);
+	fake_run_all(&kernel->rig.fake);
+	mount_destroy(kernel->mount);
+	cache_destroy(kernel->cache);
+	option_free(&cache_options, &kernel->cache_config);
+	if (kernel->fd >= 0)
+		close(kernel->fd);
+	rig_stop(&kernel->rig);
+}
+
+uint64_t kernel_send(struct kernel *kernel, uint32_t opcode, uint64_t node, const void *argument,
+		     size_t len)
+{
+	struct fuse_in_header header = { .len = (uint32_t)(sizeof(header) + len),
+					 .opcode = opcode,
+					 .unique = kernel->unique += 2,
+					 .nodeid = node };
+	struct iovec iov[] = { { &header, sizeof(header) }, { (void *)(uintptr_t)argument, len } };
+
+	CHECK(writev(kernel->fd, iov, 2) == (ssize_t)header.len);
+	return header.unique;
+}
+
+static void receive_one(struct kernel *kernel)
+{
+	struct pollfd ready = { .fd = kernel->fd, .events = POLLIN };
+	ssize_t len;
+
+	CHECK(poll(&ready, 1, WAIT_MS) == 1);
+	len = read(kernel->fd, &kernel->reply, sizeof(kernel->reply));
+	CHECK(len >= (ssize_t)sizeof(kernel->reply.header));
+	CHECK(kernel->reply.header.len == len);
+	kernel->reply_len = (size_t)len - sizeof(kernel->reply.header);
+}
+
+uint64_t kernel_receive(struct kernel *kernel)
+{
+	do { /* libfuse asks for an INTERRUPT that found nothing to be sent again: no need */
+		receive_one(kernel);
+	} while (kernel->reply.header.unique & 1);
+	return kernel->reply.header.unique;
+}
+
+bool kernel_silent(const struct kernel *kernel)
+{
+	struct pollfd ready = { .fd = kernel->fd, .events = POLLIN };
+
+	return poll(&ready, 1, 0) == 0;
+}
+
+uint64_t kernel_receive_answering(struct kernel *kernel)
+{
+	struct pollfd ready = { .fd = kernel->fd, .events = POLLIN };
+	unsigned waited_ms = 0;
+
+	do {
+		while (poll(&ready, 1, 1) == 0) {
+			CHECK(waited_ms++ < WAIT_MS);
+			fake_run_all(&kernel->rig.fake);
+		}
+		receive_one(kernel);
+	} while (kernel->reply.header.unique & 1);
+	return kernel->reply.header.unique;
+}
+
+int kernel_ask(struct kernel *kernel, uint32_t opcode, uint64_t node, const void *argument,
+	       size_t len)
+{
+	uint64_t unique = kernel_send(kernel, opcode, node, argument, len);
+
+	CHECK(kernel_receive_answering(kernel) == unique);
+	return kernel->reply.header.error;
+}
+
+int kernel_lookup(struct kernel *kernel, uint64_t parent, const char *name,
+		  struct fuse_entry_out *out)
+{
+	int err = kernel_ask(kernel, FUSE_LOOKUP, parent, name, strlen(name) + 1);
+
+	if (!err) {
+		CHECK(kernel->reply_len == sizeof(*out));
+		memcpy(out, kernel->reply.data, sizeof(*out));
+	}
+	return err;
+}
+
+int kernel_open(struct kernel *kernel, uint32_t opcode, uint64_t node, uint64_t *out_handle)
+{
+	struct fuse_open_in in = { 0 };
+	struct fuse_open_out out;
+	int err = kernel_ask(kernel, opcode, node, &in, sizeof(in));
+
+	if (!err) {
+		memcpy(&out, kernel->reply.data, sizeof(out));
+		*out_handle = out.fh;
+	}
+	return err;
+}
+
+uint64_t kernel_read_send(struct kernel *kernel, uint32_t opcode, uint64_t node, uint64_t handle,
+			  uint64_t off, uint32_t size)
+{
+	struct fuse_read_in in = { .fh = handle, .offset = off, .size = size };
+
+	return kernel_send(kernel, opcode, node, &in, sizeof(in));
+}
+
+void kernel_release(struct kernel *kernel, uint32_t opcode, uint64_t node, uint64_t handle)
+{
+	struct fuse_release_in in = { .fh = handle };
+
+	CHECK(kernel_ask(kernel, opcode, node, &in, sizeof(in)) == 0);
+}
+
+void kernel_interrupt(struct kernel *kernel, uint64_t unique)
+{
+	struct fuse_interrupt_in in = { .unique = unique };
+	struct fuse_in_header header = { .len = sizeof(header) + sizeof(in),
+					 .opcode = FUSE_INTERRUPT,
+					 .unique = unique | 1 };
+	struct iovec iov[] = { { &header, sizeof(header) }, { &in, sizeof(in) } };
+
+	CHECK(writev(kernel->fd, iov, 2) == (ssize_t)header.len);
+}
+
+uint64_t kernel_counter(const struct kernel *kernel, enum mount_counter counter)
+{
+	return counter_get(mount_counters(kernel->mount), counter);
+}

@@ -1,0 +1,76 @@
+/*
+ * kernel.h - the kernel's side of a FUSE connection, played by a test over a pair of sockets: a
+ * mount is served over it without /dev/fuse and without privilege.
+ */
+#pragma once
+
+#include <linux/fuse.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fuse/inside.h"
+#include "tests/unit/fuse/namespace/rig.h"
+
+#define KERNEL_REPLY_MAX (192 << 10)
+
+struct kernel {
+	struct rig rig; /* its namespace is unused: the mount has one */
+	struct cache_config cache_config;
+	struct cache *cache;
+	struct mount *mount;
+	int fd;
+	uint64_t unique;
+	struct {
+		struct fuse_out_header header;
+		char data[KERNEL_REPLY_MAX];
+	} reply;
+	size_t reply_len; /* of data */
+	struct fuse_init_out init;
+};
+
+/** kernel_setup() - the connection, INIT not yet exchanged. Change kernel->rig.config before
+ *  kernel_start(). */
+void kernel_setup(struct kernel *kernel);
+
+/** kernel_start() - serves; INIT offers what Linux 6.18 offers. */
+void kernel_start(struct kernel *kernel);
+
+/** kernel_stop() - ends everything; let nothing wait at the fake. */
+void kernel_stop(struct kernel *kernel);
+
+/** kernel_send() - one request. Return: its unique. */
+uint64_t kernel_send(struct kernel *kernel, uint32_t opcode, uint64_t node, const void *argument,
+		     size_t len);
+
+/** kernel_receive() - the next reply, into kernel->reply; fails the test after some seconds. */
+uint64_t kernel_receive(struct kernel *kernel);
+
+/** kernel_receive_answering() - the same, the backing store answering what it is asked meanwhile. */
+uint64_t kernel_receive_answering(struct kernel *kernel);
+
+/** kernel_silent() - whether no reply is there now. */
+bool kernel_silent(const struct kernel *kernel);
+
+/** kernel_ask() - a request and its reply, the backing store answering what it is asked meanwhile.
+ *  Return: 0 or a negative errno. */
+int kernel_ask(struct kernel *kernel, uint32_t opcode, uint64_t node, const void *argument,
+	       size_t len);
+
+/** kernel_lookup() - Return: the error; *out gets the entry. */
+int kernel_lookup(struct kernel *kernel, uint64_t parent, const char *name,
+		  struct fuse_entry_out *out);
+
+/** kernel_open() - OPEN or OPENDIR. */
+int kernel_open(struct kernel *kernel, uint32_t opcode, uint64_t node, uint64_t *out_handle);
+
+/** kernel_read_send() - READ, READDIR or READDIRPLUS. */
+uint64_t kernel_read_send(struct kernel *kernel, uint32_t opcode, uint64_t node, uint64_t handle,
+			  uint64_t off, uint32_t size);
+
+void kernel_release(struct kernel *kernel, uint32_t opcode, uint64_t node, uint64_t handle);
+
+/** kernel_interrupt() - of the request with that unique. */
+void kernel_interrupt(struct kernel *kernel, uint64_t unique);
+
+uint64_t kernel_counter(const struct kernel *kernel, enum mount_counter counter);
