@@ -112,7 +112,17 @@ void backing_head(struct backing *backing, struct backing_head *head)
 
 void backing_get(struct backing *backing, struct backing_get *get)
 {
-	backing->ops->get(backing, get);
+	struct backing_get *next;
+
+	if (backing->ops->chains) {
+		backing->ops->get(backing, get);
+		return;
+	}
+	/* once it is started a get may be gone */
+	for (; get; get = next) {
+		next = get->next;
+		backing->ops->get(backing, get);
+	}
 }
 
 void backing_list(struct backing *backing, struct backing_list *list)

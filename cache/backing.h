@@ -78,6 +78,10 @@ struct backing_get {
 	/* dst[0, filled) is final; called in order, may be NULL, must not block */
 	void (*progress)(struct backing_get *get, size_t filled);
 	void (*done)(struct backing_get *get);
+	/* NULL, or: the range behind this one, of the same bucket, key and etag. The store may
+	 * bring them all by one request, until the latest of their deadlines; each has its own
+	 * progress and its own done, in order, as soon as its bytes are there. */
+	struct backing_get *next;
 	_Alignas(max_align_t) unsigned char space[BACKING_GET_SPACE];
 };
 
@@ -99,6 +103,7 @@ struct backing_list {
 struct backing_ops {
 	const char *type; /* "s3", "directory" */
 	void (*head)(struct backing *backing, struct backing_head *head);
+	bool chains; /* get() is for all that are linked by `next`; else it comes for each */
 	void (*get)(struct backing *backing, struct backing_get *get);
 	void (*list)(struct backing *backing, struct backing_list *list);
 	/* NULL, or: someone waits for this background request now; it may have ended already only
@@ -133,10 +138,13 @@ const char *backing_config_id(const struct backing_config *config);
 uint64_t backing_config_memory_max(const struct backing_config *config);
 
 void backing_head(struct backing *backing, struct backing_head *head);
+
+/** backing_get() - starts @get and those linked behind it. */
 void backing_get(struct backing *backing, struct backing_get *get);
 void backing_list(struct backing *backing, struct backing_list *list);
 
-/** backing_promote() - a background get is waited for now: it moves up to those. The caller makes
+/** backing_promote() - a background get is waited for now: it moves up to those, with all that one
+ *  request brings. The caller makes
  *  sure that its done() has not returned. */
 void backing_promote(struct backing *backing, struct backing_get *get);
 

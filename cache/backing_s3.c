@@ -85,11 +85,14 @@ static void get_done(struct s3_get *s3)
 	get->done(get);
 }
 
-static void get(struct backing *backing, struct backing_get *get)
+static struct s3_get *s3_get_of(struct backing_get *get)
 {
-	struct s3_get *s3 = (struct s3_get *)(void *)get->space;
+	return (struct s3_get *)(void *)get->space;
+}
 
-	*s3 = (struct s3_get){
+static void set_up_get(struct backing_get *get)
+{
+	*s3_get_of(get) = (struct s3_get){
 		.request = to_s3(&get->request, get),
 		.off = get->off,
 		.len = get->len,
@@ -97,13 +100,20 @@ static void get(struct backing *backing, struct backing_get *get)
 		.dst = get->dst,
 		.progress = get->progress ? get_progress : NULL,
 		.done = get_done,
+		.next = get->next ? s3_get_of(get->next) : NULL,
 	};
-	s3_get(s3_of(backing)->client, s3);
+}
+
+static void get(struct backing *backing, struct backing_get *get)
+{
+	for (struct backing_get *member = get; member; member = member->next)
+		set_up_get(member);
+	s3_get(s3_of(backing)->client, s3_get_of(get));
 }
 
 static void promote(struct backing *backing, struct backing_get *get)
 {
-	s3_get_promote(s3_of(backing)->client, (struct s3_get *)(void *)get->space);
+	s3_get_promote(s3_of(backing)->client, s3_get_of(get));
 }
 
 static void list_entry(struct s3_list *s3, const char *key, const struct s3_meta *meta)
@@ -173,6 +183,7 @@ static void destroy(struct backing *backing)
 static const struct backing_ops ops = {
 	.type = "s3",
 	.head = head,
+	.chains = true,
 	.get = get,
 	.list = list,
 	.promote = promote,

@@ -175,13 +175,9 @@ void cache_reload(struct cache *cache, const struct cache_config *config)
 
 void cache_work_run(struct cache *cache, struct cache_work *work)
 {
-	struct window_entry *entry;
 	struct cache_read *read;
 
-	while ((entry = STAILQ_FIRST(&work->fills))) {
-		STAILQ_REMOVE_HEAD(&work->fills, to_fill);
-		cache_fill_start(cache, entry);
-	}
+	cache_fills_start(cache, &work->fills);
 	while ((read = TAILQ_FIRST(&work->ended))) {
 		TAILQ_REMOVE(&work->ended, read, p.link);
 		read->done(read);

@@ -24,6 +24,11 @@
 
 #define CACHE_OBJECT_BUCKETS 4096
 
+/* What one request of a prefetch brings at most. A request costs the service some milliseconds of
+ * CPU whatever its length; but the longer they are, the fewer run side by side. */
+#define CACHE_RUN_MAX	(UINT64_C(16) << 20)
+#define CACHE_RUN_FILLS 32 /* blocks of the shortest kind, 512 KiB */
+
 TAILQ_HEAD(cache_reads, cache_read);
 TAILQ_HEAD(cache_fills, cache_fill);
 LIST_HEAD(cache_objects, cache_object);
@@ -182,8 +187,8 @@ void cache_fill_undo_locked(struct cache *cache, struct window_entry *entry,
 /** cache_fill_joined_locked() - a reader waits for @entry now. */
 void cache_fill_joined_locked(struct window_entry *entry);
 
-/** cache_fill_start() - begins or resumes a fill. Without the lock. */
-void cache_fill_start(struct cache *cache, struct window_entry *entry);
+/** cache_fills_start() - begins or resumes fills, and empties the list. Without the lock. */
+void cache_fills_start(struct cache *cache, struct window_fills *entries);
 
 /** cache_fills_retry_locked() - puts the fills whose time has come, or all, into @work. */
 void cache_fills_retry_locked(struct cache *cache, uint64_t now_ns, struct cache_work *work);

@@ -15,7 +15,8 @@
  * they are in its processor's cache, and go to the SSD with the block.
  *
  * A prefetch asks in the background, behind all who wait. As soon as someone waits for one of its
- * blocks that request is promoted, or it could be overtaken for ever.
+ * blocks that request is promoted, or it could be overtaken for ever. Its adjacent blocks are asked
+ * for together, as a run; all the same each is a fill by itself, and is tried again by itself.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -308,31 +309,97 @@ static void set_up_get_locked(struct cache *cache, struct cache_fill *fill)
 	};
 }
 
+/* Fills that one request serves. */
+struct run {
+	unsigned count;
+	uint64_t len;
+	struct cache_fill *fills[CACHE_RUN_FILLS];
+	unsigned attempts[CACHE_RUN_FILLS];
+};
+
+/* Whether the block of @fill lies behind the run's. What was tried before goes by itself: parts of
+ * it are there, and whatever failed it should not fail others. */
+static bool run_takes(const struct run *run, const struct cache_fill *fill)
+{
+	const struct window_entry *entry = fill->entry, *last;
+
+	if (run->count == 0)
+		return true;
+	last = run->fills[run->count - 1]->entry;
+	return run->count < CACHE_RUN_FILLS && run->len + entry->len <= CACHE_RUN_MAX &&
+	       fill->prefetch && fill->attempt == 0 && run->fills[0]->prefetch &&
+	       run->fills[0]->attempt == 0 && entry->object == last->object &&
+	       !window_key_is_granule(&entry->key) && entry->key.index == last->key.index + 2;
+}
+
+static void run_add(struct run *run, struct cache_fill *fill)
+{
+	run->fills[run->count++] = fill;
+	run->len += fill->entry->len;
+}
+
+static void run_issue_locked(struct cache *cache, struct run *run)
+{
+	for (unsigned i = 0; i < run->count; i++) {
+		struct cache_fill *fill = run->fills[i];
+
+		set_up_get_locked(cache, fill);
+		if (i > 0)
+			run->fills[i - 1]->op.get.next = &fill->op.get;
+		fill->phase = CACHE_FILL_ISSUING;
+		run->attempts[i] = ++fill->attempt;
+		fill->refs++; /* done() may run before backing_get() returns */
+	}
+}
+
+static void run_issued_locked(struct run *run)
+{
+	for (unsigned i = 0; i < run->count; i++) {
+		struct cache_fill *fill = run->fills[i];
+
+		if (fill->entry && fill->attempt == run->attempts[i] &&
+		    fill->phase == CACHE_FILL_ISSUING) {
+			fill->phase = CACHE_FILL_FETCHING;
+			if (!TAILQ_EMPTY(&fill->entry->waits))
+				promote_locked(fill);
+		}
+		fill_unref_locked(fill);
+	}
+}
+
+/* Fetches what is in the run, and empties it. */
+static void run_fetch(struct cache *cache, struct run *run)
+{
+	struct backing *source;
+	bool stopping;
+
+	if (run->count == 0)
+		return;
+	source = run->fills[0]->entry->object->source;
+	pthread_mutex_lock(&cache->lock);
+	stopping = cache->stopping;
+	if (!stopping)
+		run_issue_locked(cache, run);
+	pthread_mutex_unlock(&cache->lock);
+	if (stopping) {
+		for (unsigned i = 0; i < run->count; i++)
+			fill_end(run->fills[i], -ECANCELED, false);
+	} else {
+		backing_get(source, &run->fills[0]->op.get);
+		pthread_mutex_lock(&cache->lock);
+		run_issued_locked(run);
+		pthread_mutex_unlock(&cache->lock);
+	}
+	run->count = 0;
+	run->len = 0;
+}
+
 static void fetch(struct cache *cache, struct cache_fill *fill)
 {
-	struct backing *source = fill->entry->object->source;
-	unsigned attempt;
+	struct run run = { 0 };
 
-	pthread_mutex_lock(&cache->lock);
-	if (cache->stopping) {
-		pthread_mutex_unlock(&cache->lock);
-		fill_end(fill, -ECANCELED, false);
-		return;
-	}
-	set_up_get_locked(cache, fill);
-	fill->phase = CACHE_FILL_ISSUING;
-	attempt = ++fill->attempt;
-	fill->refs++; /* done() may run before backing_get() returns */
-	pthread_mutex_unlock(&cache->lock);
-	backing_get(source, &fill->op.get);
-	pthread_mutex_lock(&cache->lock);
-	if (fill->entry && fill->attempt == attempt && fill->phase == CACHE_FILL_ISSUING) {
-		fill->phase = CACHE_FILL_FETCHING;
-		if (!TAILQ_EMPTY(&fill->entry->waits))
-			promote_locked(fill);
-	}
-	fill_unref_locked(fill);
-	pthread_mutex_unlock(&cache->lock);
+	run_add(&run, fill);
+	run_fetch(cache, &run);
 }
 
 static void read_done(struct store_read *read)
@@ -389,14 +456,23 @@ static bool try_ssd(struct cache *cache, struct cache_fill *fill)
 	return has;
 }
 
-void cache_fill_start(struct cache *cache, struct window_entry *entry)
+void cache_fills_start(struct cache *cache, struct window_fills *entries)
 {
-	struct cache_fill *fill = entry->fill;
+	struct run run = { 0 };
+	struct window_entry *entry;
 
-	if (!fill->fetch_only && try_ssd(cache, fill))
-		return;
-	fill->fetch_only = true;
-	fetch(cache, fill);
+	while ((entry = STAILQ_FIRST(entries))) {
+		struct cache_fill *fill = entry->fill;
+
+		STAILQ_REMOVE_HEAD(entries, to_fill);
+		if (!fill->fetch_only && try_ssd(cache, fill))
+			continue;
+		fill->fetch_only = true;
+		if (!run_takes(&run, fill))
+			run_fetch(cache, &run);
+		run_add(&run, fill);
+	}
+	run_fetch(cache, &run);
 }
 
 void cache_fills_retry_locked(struct cache *cache, uint64_t now_ns, struct cache_work *work)

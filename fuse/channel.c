@@ -246,12 +246,12 @@ static void fuse_log_line(enum fuse_log_level level, const char *format, va_list
 int channel_create(const struct channel_config *config, struct channel **out_channel, char *problem,
 		   size_t problem_size)
 {
-	char *argv[] = { (char[]){ "cenote" }, (char[]){ "-o" },
-			 config->allow_other
-				 ? (char[]){ "fsname=cenote,subtype=cenote,default_permissions,ro,"
-					     "max_read=1048576,allow_other" }
-				 : (char[]){ "fsname=cenote,subtype=cenote,default_permissions,ro,"
-					     "max_read=1048576" } };
+	static char program[] = "cenote", option[] = "-o";
+	static char options[] = "fsname=cenote,subtype=cenote,default_permissions,ro,"
+				"max_read=1048576,allow_other";
+	static char own_options[] = "fsname=cenote,subtype=cenote,default_permissions,ro,"
+				    "max_read=1048576";
+	char *argv[] = { program, option, config->allow_other ? options : own_options };
 	struct fuse_args args = FUSE_ARGS_INIT(ARRAY_COUNT(argv), argv);
 	struct fuse_lowlevel_ops ops = *config->ops;
 	struct channel *channel = calloc(1, sizeof(*channel));

@@ -135,10 +135,12 @@ static void directory_close(struct open_directory *handle)
 
 void directories_close(struct mount *mount)
 {
-	struct open_directory *handle;
+	struct open_directory *handle, *next;
 
-	while ((handle = LIST_FIRST(&mount->directories)))
+	for (handle = LIST_FIRST(&mount->directories); handle; handle = next) {
+		next = LIST_NEXT(handle, link);
 		directory_close(handle);
+	}
 }
 
 void op_opendir(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
@@ -156,7 +158,7 @@ void op_opendir(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 	pthread_mutex_lock(&mount->lock);
 	LIST_INSERT_HEAD(&mount->directories, handle, link);
 	pthread_mutex_unlock(&mount->lock);
-	info->fh = (uintptr_t)handle;
+	info_set_handle(info, handle);
 	if (fuse_reply_open(fuse, info) != 0)
 		directory_close(handle);
 }
@@ -164,7 +166,7 @@ void op_opendir(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 void op_releasedir(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 {
 	(void)id;
-	directory_close((struct open_directory *)(uintptr_t)info->fh);
+	directory_close(info_handle(info));
 	fuse_reply_err(fuse, 0);
 }
 
@@ -256,7 +258,7 @@ static void directory_read(fuse_req_t fuse, size_t size, off_t off,
 			   const struct fuse_file_info *info, bool plus)
 {
 	struct mount *mount = mount_of(fuse);
-	struct open_directory *handle = (struct open_directory *)(uintptr_t)info->fh;
+	struct open_directory *handle = info_handle(info);
 	struct directory_read *answer;
 
 	counter_add(&mount->counters, MOUNT_READDIRS, 1);

@@ -37,11 +37,6 @@ struct file_read {
 	uint64_t started_ns;
 };
 
-static struct open_file *handle_of(const struct fuse_file_info *info)
-{
-	return (struct open_file *)(uintptr_t)info->fh;
-}
-
 static void handle_put(struct open_file *handle)
 {
 	if (atomic_fetch_sub(&handle->refs, 1) > 1)
@@ -84,10 +79,12 @@ static void handle_close(struct open_file *handle)
 
 void files_close(struct mount *mount)
 {
-	struct open_file *handle;
+	struct open_file *handle, *next;
 
-	while ((handle = LIST_FIRST(&mount->files)))
+	for (handle = LIST_FIRST(&mount->files); handle; handle = next) {
+		next = LIST_NEXT(handle, link);
 		handle_close(handle);
+	}
 }
 
 /* --- OPEN ----------------------------------------------------------------------------------- */
@@ -136,7 +133,7 @@ void op_open(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 		reply_error(mount, fuse, err);
 		return;
 	}
-	info->fh = (uintptr_t)handle;
+	info_set_handle(info, handle);
 	info->direct_io = 1;
 	info->keep_cache = 1; /* pages that a mapping has brought in are this version's */
 	if (fuse_reply_open(fuse, info) != 0)
@@ -146,7 +143,7 @@ void op_open(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 void op_release(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 {
 	(void)id;
-	handle_close(handle_of(info));
+	handle_close(info_handle(info));
 	fuse_reply_err(fuse, 0);
 }
 
@@ -291,7 +288,7 @@ static struct file_read *read_create(struct open_file *handle, fuse_req_t fuse, 
 
 void op_read(fuse_req_t fuse, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *info)
 {
-	struct open_file *handle = handle_of(info);
+	struct open_file *handle = info_handle(info);
 	struct mount *mount = handle->mount;
 	uint64_t at = (uint64_t)off;
 	struct readahead_advice advice;

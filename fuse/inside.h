@@ -6,9 +6,11 @@
  */
 #pragma once
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/queue.h>
 
 #include "fuse/channel.h"
@@ -67,6 +69,21 @@ void reply_error(struct mount *mount, fuse_req_t fuse, int status);
 
 /** attributes_stat() - as fuse_reply_attr() wants it. */
 void attributes_stat(const struct namespace_attributes *attributes, struct stat *out);
+
+/** info_handle() - what OPEN or OPENDIR gave out; info_set_handle() - gives it out. */
+static inline void *info_handle(const struct fuse_file_info *info)
+{
+	void *handle;
+
+	static_assert(sizeof(handle) == sizeof(info->fh), "a pointer is a handle");
+	memcpy(&handle, &info->fh, sizeof(handle));
+	return handle;
+}
+
+static inline void info_set_handle(struct fuse_file_info *info, const void *handle)
+{
+	memcpy(&info->fh, &handle, sizeof(info->fh));
+}
 
 static inline double seconds(uint64_t ns)
 {

@@ -107,32 +107,29 @@ static int helper_unmount(const char *path)
 
 /* --- before --------------------------------------------------------------------------------- */
 
-/* The path as mountinfo has it, without touching its last component, which may be a dead mount. */
-static int path_resolve(const char *path, char **out)
+/* The path as mountinfo has it, without touching its last component, which may be a dead mount.
+ * Return: NULL with errno. */
+static char *path_resolve(const char *path)
 {
-	char *copy = strdup(path), *again = strdup(path), *parent = NULL;
+	char *copy = strdup(path), *again = strdup(path), *parent = NULL, *resolved = NULL;
 	const char *name;
-	int err = -ENOMEM;
 
 	if (!copy || !again)
 		goto out;
 	name = basename(again);
-	parent = realpath(dirname(copy), NULL);
-	if (!parent) {
-		err = -errno;
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "/") == 0) {
+		errno = EINVAL;
 		goto out;
 	}
-	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "/") == 0)
-		err = -EINVAL;
-	else
-		err = asprintf(out, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, name) < 0
-			      ? -ENOMEM
-			      : 0;
+	parent = realpath(dirname(copy), NULL);
+	if (parent &&
+	    asprintf(&resolved, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, name) < 0)
+		resolved = NULL;
 out:
 	free(copy);
 	free(again);
 	free(parent);
-	return err;
+	return resolved;
 }
 
 static int dead_remove(const char *path, char *problem, size_t problem_size)
@@ -191,33 +188,44 @@ static int directory_check(const char *path, bool allow_nonempty, char *problem,
 	return 0;
 }
 
-int mountpoint_prepare(const char *path, const struct mountpoint_options *options,
-		       struct mountpoint *out, char *problem, size_t problem_size)
+/* What is at the resolved path. @out: where it leads, since it may be a symbolic link. */
+static int place_prepare(const char *path, const struct mountpoint_options *options, char **out,
+			 char *problem, size_t problem_size)
 {
-	char *resolved = NULL, *final;
-	int err = path_resolve(path, &resolved);
+	char *final;
+	int err = dead_remove_all(path, problem, problem_size);
 
-	if (err)
-		return complain(problem, problem_size, err, "mountpoint %s: %s", path,
-				error_text(err));
-	err = dead_remove_all(resolved, problem, problem_size);
 	if (!err)
-		err = directory_check(resolved, options->allow_nonempty, problem, problem_size);
-	if (err) {
-		free(resolved);
+		err = directory_check(path, options->allow_nonempty, problem, problem_size);
+	if (err)
 		return err;
-	}
-	final = realpath(resolved, NULL); /* it may be a symbolic link */
-	err = final ? 0 : -errno;
-	if (!err && strcmp(final, resolved) != 0)
+	final = realpath(path, NULL);
+	if (!final)
+		return complain(problem, problem_size, -errno, "%s: %s", path, error_text(-errno));
+	if (strcmp(final, path) != 0)
 		err = dead_remove_all(final, problem, problem_size);
-	free(resolved);
 	if (err) {
 		free(final);
 		return err;
 	}
-	*out = (struct mountpoint){ .path = final };
+	*out = final;
 	return 0;
+}
+
+int mountpoint_prepare(const char *path, const struct mountpoint_options *options,
+		       struct mountpoint *out, char *problem, size_t problem_size)
+{
+	char *resolved = path_resolve(path), *final = NULL;
+	int err;
+
+	if (!resolved)
+		return complain(problem, problem_size, -errno, "mountpoint %s: %s", path,
+				error_text(-errno));
+	err = place_prepare(resolved, options, &final, problem, problem_size);
+	free(resolved);
+	if (!err)
+		*out = (struct mountpoint){ .path = final };
+	return err;
 }
 
 /* --- during --------------------------------------------------------------------------------- */

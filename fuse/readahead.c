@@ -17,6 +17,7 @@
 #define SLACK	      (2u << 20)
 #define SEQUENCE_MIN  (128u << 10) /* read in sequence before anything is fetched ahead */
 #define AHEAD_PER_RUN 4
+#define STEPS	      4		   /* in which the limit is refilled */
 #define STRIDE_RUN    2		   /* equal distances that make a stride */
 #define PIECES_MAX    32	   /* ahead */
 #define RANDOM_MAX    (256u << 10) /* larger reads are worth whole blocks in any case */
@@ -80,6 +81,10 @@ static void sequential_advise(struct readahead_stream *stream,
 	if (to > limits->size)
 		to = limits->size;
 	if (from >= to)
+		return;
+	/* In step with the reader every advice would be of one block; several adjacent ones can be
+	 * had by one request. */
+	if (window == limits->max && to < limits->size && to - from < limits->max / STEPS)
 		return;
 	stream->ahead = to;
 	advise(out, from, to - from);

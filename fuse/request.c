@@ -70,18 +70,26 @@ void request_done(struct request *request)
 		finish(request);
 }
 
-bool request_interrupt(void *userdata, uint64_t unique)
+/* A reference to the request that waits with this number, or NULL. */
+static struct request *waiting_get(struct mount *mount, uint64_t unique)
 {
-	struct mount *mount = userdata;
-	struct request *request;
+	struct request *request, *found = NULL;
 
 	pthread_mutex_lock(&mount->lock);
 	LIST_FOREACH (request, waiting_of(mount, unique), link)
 		if (request->unique == unique)
-			break;
-	if (request)
-		atomic_fetch_add(&request->refs, 1);
+			found = request;
+	if (found)
+		atomic_fetch_add(&found->refs, 1);
 	pthread_mutex_unlock(&mount->lock);
+	return found;
+}
+
+bool request_interrupt(void *userdata, uint64_t unique)
+{
+	struct mount *mount = userdata;
+	struct request *request = waiting_get(mount, unique);
+
 	if (!request)
 		return false;
 	counter_add(&mount->counters, MOUNT_INTERRUPTS, 1);

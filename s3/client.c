@@ -16,6 +16,7 @@
 #include "s3/credentials/credentials.h"
 #include "s3/engine/operation.h"
 #include "s3/engine/transport.h"
+#include "s3/get_chain.h"
 
 /* What a connection holds beside curl's receive buffer: handle, TLS, texts, error document. */
 #define CONNECTION_OVERHEAD ((uint64_t)96 << 10)
@@ -97,8 +98,10 @@ void client_submit(struct s3_client *client, struct s3_request *request,
 
 void s3_get_promote(struct s3_client *client, struct s3_get *get)
 {
+	struct s3_request *request = &get_chain_carrier(get)->request;
+
 	pthread_mutex_lock(&client->lock);
-	scheduler_promote(&client->scheduler, &get->request);
+	scheduler_promote(&client->scheduler, request);
 	pump(client);
 	pthread_mutex_unlock(&client->lock);
 }

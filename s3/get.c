@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "s3/client.h"
 #include "s3/engine/operation.h"
+#include "s3/get_chain.h"
 #include "s3/get_parts.h"
 
 static struct s3_get *get_of(const struct attempt *attempt)
@@ -115,6 +116,23 @@ static void head(struct attempt *attempt)
 		check_whole(attempt);
 }
 
+/* Takes as much of @data as goes to one place. */
+static size_t put(struct s3_get *get, const char *data, size_t len)
+{
+	size_t room = len;
+	char *to = get->place ? get->place(get, &room) : (char *)get->dst + get->filled;
+
+	if (len > room)
+		len = room;
+	memcpy(to, data, len);
+	get->filled += len;
+	if (get->placed)
+		get->placed(get, len);
+	else if (get->progress)
+		get->progress(get, get->filled);
+	return len;
+}
+
 static void body(struct attempt *attempt, const char *data, size_t len)
 {
 	struct s3_get *get = get_of(attempt);
@@ -123,10 +141,12 @@ static void body(struct attempt *attempt, const char *data, size_t len)
 		attempt_judge(attempt, STATUS_FINAL, -EPROTO, "more bytes came than announced");
 		return;
 	}
-	memcpy((char *)get->dst + get->filled, data, len);
-	get->filled += len;
-	if (get->progress)
-		get->progress(get, get->filled);
+	while (len > 0) {
+		size_t placed = put(get, data, len);
+
+		data += placed;
+		len -= placed;
+	}
 }
 
 static void end(struct attempt *attempt)
@@ -165,6 +185,17 @@ void get_start(struct s3_client *client, struct s3_get *get, const _Atomic bool 
 
 void s3_get(struct s3_client *client, struct s3_get *get)
 {
-	if (!get_parts_start(client, get))
-		get_start(client, get, NULL);
+	struct s3_get *next;
+
+	if (get->next && get_chain_start(client, get))
+		return;
+	/* once it is started a GET may be gone */
+	for (; get; get = next) {
+		next = get->next;
+		get->carrier = NULL;
+		get->place = NULL;
+		get->placed = NULL;
+		if (!get_parts_start(client, get))
+			get_start(client, get, NULL);
+	}
 }

@@ -176,9 +176,19 @@ struct s3_get {
 	/* in order, each time more bytes are final: dst[0, filled). May be NULL. */
 	void (*progress)(struct s3_get *get, size_t filled);
 	void (*done)(struct s3_get *get);
-	size_t filled;		      /* out */
-	char first_etag[S3_ETAG_MAX]; /* private: stands in for a NULL if_match once there are bytes
-				       */
+	/* NULL, or: the range behind this one, of the same bucket, key and if_match. One request
+	 * brings them all, in order and until the latest of their deadlines; each has its own dst,
+	 * progress and done, which runs as soon as its bytes are there. When the request fails, all
+	 * that are not complete end with its status. */
+	struct s3_get *next;
+	size_t filled; /* out */
+	/* Private to s3/. */
+	char first_etag[S3_ETAG_MAX]; /* stands in for a NULL if_match once there are bytes */
+	struct s3_get *carrier;	      /* of a chain's member: what brings its bytes */
+	/* Of a carrier, in place of dst and progress: where the next byte goes and how many fit
+	 * there; @len of them have come. */
+	void *(*place)(struct s3_get *carrier, size_t *out_room);
+	void (*placed)(struct s3_get *carrier, size_t len);
 };
 
 /* One page of ListObjectsV2. request.key is unused. */
@@ -218,14 +228,15 @@ void s3_client_reload(struct s3_client *client, const struct s3_config *config);
 /** s3_head() / s3_get() / s3_list() - start a request. Any thread, callbacks included. A request
  *  beyond queue_max ends with -EAGAIN in done(): the limit that keeps the queue bounded. A GET
  *  longer than part_len with an if_match becomes parallel ranged GETs over several connections;
- *  its progress stays in order. */
+ *  its progress stays in order. One with `next` starts the whole chain, which is never split;
+ *  without memory for it each goes by itself. */
 void s3_head(struct s3_client *client, struct s3_head *head);
 void s3_get(struct s3_client *client, struct s3_get *get);
 void s3_list(struct s3_client *client, struct s3_list *list);
 
 /** s3_get_promote() - someone waits for a background GET now: it moves up to the others, or it
- * could be overtaken for ever. The caller makes sure that done() has not returned. A GET in parts
- * is left as it is. */
+ * could be overtaken for ever. The caller makes sure that done() has not returned. With one of a
+ * chain all of it moves up. A GET in parts is left as it is. */
 void s3_get_promote(struct s3_client *client, struct s3_get *get);
 
 /** s3_client_counters() - lives as long as the client. */

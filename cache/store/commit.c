@@ -7,6 +7,7 @@
  * they left in files is found by a sweep.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -55,7 +56,7 @@ static bool add_file(struct sync_list *list, int fd, const char *folder)
 	if (list->count == SYNC_SINGLE_MAX)
 		return false;
 	list->fds[list->count] = fd;
-	strcpy(list->folders[list->count], folder);
+	snprintf(list->folders[list->count], STORE_PATH_LEN, "%s", folder);
 	list->count++;
 	return true;
 }
@@ -71,7 +72,7 @@ static bool add_block(struct directory *d, struct sync_list *list, struct pendin
 
 		CHECK(segment && segment->refs > 0);
 		if (segment->created)
-			strcpy(folder, "segments");
+			snprintf(folder, sizeof(folder), "segments");
 		return add_file(list, segment->fd, folder);
 	}
 	if (object->created)
@@ -362,6 +363,5 @@ void commit_drop(struct directory *d, const struct object_id *id, uint64_t block
 	}
 	pthread_mutex_unlock(&d->lock);
 	if (error == -ENOBUFS)
-		directory_fail(d, "%d blocks with bad bytes wait to be forgotten",
-			       PENDING_DROPS_MAX);
+		directory_fail(d, "too many blocks with bad bytes wait to be forgotten");
 }

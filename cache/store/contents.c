@@ -111,8 +111,7 @@ static int forget_blocks(struct index_txn *txn, const struct object_id *id)
 }
 
 /* Whether the object is there; a damaged record is removed. 1, 0 or an error. */
-static int find_object(struct index_txn *txn, const struct object_id *id,
-		       struct record_object *out)
+static int find_object(struct index_txn *txn, const struct object_id *id, struct record_object *out)
 {
 	int error = index_object_get(txn, id, out);
 
@@ -358,8 +357,7 @@ static int forget_segment(struct contents *contents, uint32_t segment)
 	return error;
 }
 
-int contents_drop_segment(struct contents *contents, uint32_t segment, unsigned max,
-			  bool *out_done)
+int contents_drop_segment(struct contents *contents, uint32_t segment, unsigned max, bool *out_done)
 {
 	struct object_id ids[DROP_STEP];
 	unsigned dropped = 0;

@@ -10,7 +10,7 @@
 
 #include "cache/store/index/index.h"
 
-#define CONTENTS_FILE_CHARGE 4096
+#define CONTENTS_FILE_CHARGE  4096
 #define CONTENTS_DATASETS_MAX 1024 /* that one transaction may change */
 
 /* An object as the writer knows it; strings borrowed for the call. */
@@ -26,7 +26,7 @@ struct contents_object {
 /* What a transaction changed, by dataset. */
 struct contents_change {
 	uint32_t dataset;
-	int64_t files;    /* charge of its object files */
+	int64_t files;	  /* charge of its object files */
 	int64_t segments; /* charge of its segments */
 	uint32_t segment; /* appended to; 0: none */
 	uint64_t tick;	  /* accessed; 0: no */
@@ -67,7 +67,8 @@ int contents_put_packed(struct contents *contents, const struct contents_object 
 int contents_drop_block(struct contents *contents, const struct object_id *id, uint64_t block,
 			bool *out_empty);
 
-/** contents_drop_object() - the object is not there. Removes at most @max records; @out_done: all. */
+/** contents_drop_object() - the object is not there. Removes at most @max records; @out_done: all.
+ */
 int contents_drop_object(struct contents *contents, const struct object_id *id, unsigned max,
 			 bool *out_done);
 
@@ -75,7 +76,8 @@ int contents_drop_object(struct contents *contents, const struct object_id *id, 
 int contents_drop_segment(struct contents *contents, uint32_t segment, unsigned max,
 			  bool *out_done);
 
-/** contents_touch() - the object was accessed at @tick; recorded if it is @age newer than what is. */
+/** contents_touch() - the object was accessed at @tick; recorded if it is @age newer than what is.
+ */
 int contents_touch(struct contents *contents, const struct object_id *id, uint64_t tick,
 		   uint64_t age);
 

@@ -4,7 +4,6 @@
 #include "cache/store/directory.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,14 +68,8 @@ static void fail_locked(struct directory *d, const char *problem)
 		  problem, (unsigned)(DIRECTORY_RETRY_NS / NS_PER_S));
 }
 
-void directory_fail(struct directory *d, const char *format, ...)
+void directory_fail(struct directory *d, const char *problem)
 {
-	char problem[sizeof(d->problem)];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(problem, sizeof(problem), format, arguments);
-	va_end(arguments);
 	pthread_mutex_lock(&d->lock);
 	fail_locked(d, problem);
 	pthread_mutex_unlock(&d->lock);
@@ -106,6 +99,8 @@ static void note_full(struct directory *d, const char *what)
 
 void directory_error(struct directory *d, const char *what, int error)
 {
+	char problem[sizeof(d->problem)];
+
 	switch (error) {
 	case -ENOSPC:
 	case -EDQUOT:
@@ -126,7 +121,8 @@ void directory_error(struct directory *d, const char *what, int error)
 		pthread_mutex_unlock(&d->lock);
 		break;
 	default: /* EIO, EROFS, ENOENT, ENOTDIR, ESTALE, ENODEV ... */
-		directory_fail(d, "%s: %s", what, error_text(error));
+		snprintf(problem, sizeof(problem), "%s: %s", what, error_text(error));
+		directory_fail(d, problem);
 		break;
 	}
 }
@@ -222,7 +218,8 @@ static struct directory *new_directory(const struct directory_config *config)
 	return d;
 }
 
-/* The threads' main functions, each telling that it came to its end: waiting for that has a limit. */
+/* The threads' main functions, each telling that it came to its end: waiting for that has a limit.
+ */
 static void tell_ended(struct directory *d, enum directory_thread which)
 {
 	pthread_mutex_lock(&d->lock);
@@ -360,14 +357,17 @@ int directory_flush(struct directory *d, uint64_t deadline_ns)
 	return error;
 }
 
+void directory_finish(struct directory *d)
+{
+	pthread_mutex_lock(&d->lock);
+	d->stopping = true;
+	pthread_mutex_unlock(&d->lock);
+}
+
 int directory_stop(struct directory *d, uint64_t deadline_ns)
 {
 	int error;
 
-	pthread_mutex_lock(&d->lock);
-	d->stopping = true;
-	pthread_mutex_unlock(&d->lock);
-	directory_flush(d, deadline_ns);
 	end_threads(d);
 	/* The writer first: it ends what is queued; then the ring ends what is under way; then the
 	 * committer takes what that left. */

@@ -8,8 +8,8 @@
  *	CLOSED  tried again every minute, by the keeper
  *
  * Threads of a directory: the ring (all direct I/O, verification, done()), the writer (makes files,
- * appends to segments), the committer (groups), the keeper (eviction, sweep, probes, opening again).
- * A call that uses the open directory is between directory_enter() and directory_leave().
+ * appends to segments), the committer (groups), the keeper (eviction, sweep, probes, opening
+ *again). A call that uses the open directory is between directory_enter() and directory_leave().
  */
 #pragma once
 
@@ -32,12 +32,12 @@
 #include "cache/store/space.h"
 #include "cache/store/store.h"
 
-#define DIRECTORY_GROUP_BLOCKS	 256
-#define DIRECTORY_GROUP_NS	 (200 * NS_PER_MS)
-#define DIRECTORY_RETRY_NS	 (60 * NS_PER_S) /* FAILED: opened again */
-#define DIRECTORY_FULL_NS	 (10 * NS_PER_S) /* after ENOSPC: written again */
-#define DIRECTORY_RING_DEPTH	 128
-#define DIRECTORY_WRITES_MAX	 16 /* with the kernel at a time: reads come first */
+#define DIRECTORY_GROUP_BLOCKS	  256
+#define DIRECTORY_GROUP_NS	  (200 * NS_PER_MS)
+#define DIRECTORY_RETRY_NS	  (60 * NS_PER_S) /* FAILED: opened again */
+#define DIRECTORY_FULL_NS	  (10 * NS_PER_S) /* after ENOSPC: written again */
+#define DIRECTORY_RING_DEPTH	  128
+#define DIRECTORY_WRITES_MAX	  16 /* with the kernel at a time: reads come first */
 #define DIRECTORY_READ_FAULTS_MAX 16 /* media errors within a minute: the disk is failing */
 
 enum directory_state {
@@ -64,8 +64,8 @@ struct directory {
 	const struct files *files;
 	struct counters *counters;
 	struct ring *_Atomic ring; /* NULL until io_uring could be had; then for good */
-	uint64_t hash;	 /* of the path, and */
-	uint64_t weight; /* ... the capacity: its voice in choosing a directory for an object */
+	uint64_t hash;		   /* of the path, and */
+	uint64_t weight;     /* ... the capacity: its voice in choosing a directory for an object */
 	struct group *group; /* the committer's */
 	pthread_t threads[DIRECTORY_THREAD_COUNT];
 	uint32_t segment_len;
@@ -78,8 +78,8 @@ struct directory {
 
 	/* guarded by lock */
 	enum directory_state state;
-	bool stopping;	/* nothing new; what is under way ends */
-	bool ending;	/* threads end */
+	bool stopping; /* nothing new; what is under way ends */
+	bool ending;   /* threads end */
 	bool ended[DIRECTORY_THREAD_COUNT];
 	unsigned users; /* calls inside, reads and writes under way */
 	char problem[128];
@@ -96,14 +96,14 @@ struct directory {
 	struct directory_writes writes; /* admitted and handed over, not yet begun */
 	unsigned writes_under_way;
 	unsigned flush_waiters;
-	uint64_t tick;	  /* bytes admitted: the time of lru */
-	bool spare;	  /* obsolete things may be there to evict */
-	bool evict;	  /* eviction is wanted */
-	bool sweep;	  /* ... and a sweep, from the start */
-	uint64_t objects; /* that the index names, as of the last commit */
+	uint64_t tick;				 /* bytes admitted: the time of lru */
+	bool spare;				 /* obsolete things may be there to evict */
+	bool evict;				 /* eviction is wanted */
+	bool sweep;				 /* ... and a sweep, from the start */
+	uint64_t objects;			 /* that the index names, as of the last commit */
 	uint64_t counted_used, counted_capacity; /* what the gauges hold of this directory */
 
-	bool drop_index;  /* it was found damaged: the next opening starts with an empty one */
+	bool drop_index; /* it was found damaged: the next opening starts with an empty one */
 
 	/* set while no call is inside; used inside */
 	struct layout layout;
@@ -128,8 +128,12 @@ struct directory_config {
  *  Return: 0, -ENOMEM, -EAGAIN. */
 int directory_create(const struct directory_config *config, struct directory **out_directory);
 
-/** directory_stop() - commits what is written, ends the threads. Return: 0, or -ETIMEDOUT when the
- *  disk held something longer than until @deadline_ns: then the directory must not be destroyed. */
+/** directory_finish() - nothing more is admitted. */
+void directory_finish(struct directory *directory);
+
+/** directory_stop() - ends what is under way, commits it, ends the threads. Return: 0, or
+ * -ETIMEDOUT when the disk held something longer than until @deadline_ns: then the directory must
+ * not be destroyed. */
 int directory_stop(struct directory *directory, uint64_t deadline_ns);
 
 /** directory_destroy() - after directory_stop() returned 0. NULL is fine. */
@@ -145,8 +149,7 @@ void directory_leave_locked(struct directory *directory);
 void directory_error(struct directory *directory, const char *what, int error);
 
 /** directory_fail() - the directory is not to be used any more. Takes the lock. */
-void directory_fail(struct directory *directory, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+void directory_fail(struct directory *directory, const char *problem);
 
 /** directory_doubt() - the keeper shall look whether it is still there. Takes the lock. */
 void directory_doubt(struct directory *directory);

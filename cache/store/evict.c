@@ -104,7 +104,8 @@ static int add_object(struct batch *batch, struct index_txn *txn, const struct o
 
 static int add_segment(struct batch *batch, struct index_txn *txn, uint32_t segment)
 {
-	struct victim victim = { .is_segment = true, .segment = segment,
+	struct victim victim = { .is_segment = true,
+				 .segment = segment,
 				 .list = INDEX_MEMBER_SEGMENT };
 	struct record_segment record;
 	int error = index_segment_get(txn, segment, &record);
@@ -171,8 +172,7 @@ static int pick_dataset(struct index_txn *txn, void *argument)
 	struct batch *batch = argument;
 	int error = add_members(batch, txn, INDEX_MEMBER_SEGMENT, batch->who.dataset);
 
-	return error ? error
-		     : add_members(batch, txn, INDEX_MEMBER_FILE, batch->who.dataset);
+	return error ? error : add_members(batch, txn, INDEX_MEMBER_FILE, batch->who.dataset);
 }
 
 /* A random object and the time of its last access. Ids are uniformly distributed. */

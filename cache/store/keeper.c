@@ -12,10 +12,10 @@
 #include "base/thread.h"
 #include "cache/store/directory.h"
 
-#define LOOK_NS	      (200 * NS_PER_MS) /* how often it looks at the clock */
+#define LOOK_NS	       (200 * NS_PER_MS) /* how often it looks at the clock */
 #define SWEEP_PAUSE_NS (5 * NS_PER_MS)
-#define MEASURE_NS    NS_PER_S
-#define PROBE_NS      (5 * NS_PER_S)
+#define MEASURE_NS     NS_PER_S
+#define PROBE_NS       (5 * NS_PER_S)
 
 struct keeper {
 	struct directory *directory;
@@ -30,7 +30,7 @@ static void probe_path(struct directory *d)
 	if (error == -ESTALE)
 		directory_fail(d, "another directory is at its path now");
 	else if (error)
-		directory_fail(d, "gone: %s", error_text(error));
+		directory_error(d, "gone", error);
 }
 
 /* Someone met an error: can it still be written? */

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -131,17 +132,36 @@ static bool parse_hex(const char *text, uint8_t *out, size_t len)
 	return true;
 }
 
+/* Takes @word and a number off *@text. */
+static bool parse_number(const char **text, const char *word, uint32_t *out)
+{
+	size_t len = strlen(word);
+	unsigned long number;
+	char *end;
+
+	if (strncmp(*text, word, len) != 0 || (*text)[len] < '0' || (*text)[len] > '9')
+		return false;
+	errno = 0;
+	number = strtoul(*text + len, &end, 10);
+	if (errno || number > UINT32_MAX || *end != '\n')
+		return false;
+	*text = end + 1;
+	*out = (uint32_t)number;
+	return true;
+}
+
 /* Whether @text is a format file of this version with our block length. */
 static bool parse_format(struct layout *layout, const char *text, uint32_t block_len)
 {
-	char uuid[2 * RECORD_UUID_LEN + 1];
-	unsigned version, len;
+	uint32_t version, len;
 
-	if (sscanf(text, FORMAT_MAGIC "%u block_len %u uuid %32[0-9a-f]", &version, &len, uuid) != 3)
+	if (!parse_number(&text, FORMAT_MAGIC, &version) || version != FORMAT_VERSION)
 		return false;
-	if (version != FORMAT_VERSION || len != block_len || strlen(uuid) != sizeof(uuid) - 1)
+	if (!parse_number(&text, "block_len ", &len) || len != block_len)
 		return false;
-	return parse_hex(uuid, layout->uuid, RECORD_UUID_LEN);
+	if (strncmp(text, "uuid ", 5) != 0 || strlen(text + 5) < (size_t)2 * RECORD_UUID_LEN)
+		return false;
+	return parse_hex(text + 5, layout->uuid, RECORD_UUID_LEN);
 }
 
 static int write_format(struct layout *layout, const struct files *files, uint32_t block_len)
@@ -152,7 +172,7 @@ static int write_format(struct layout *layout, const struct files *files, uint32
 
 	random_bytes(layout->uuid, RECORD_UUID_LEN);
 	digest_hex(layout->uuid, RECORD_UUID_LEN, uuid);
-	len = snprintf(text, sizeof(text), FORMAT_MAGIC "%u\nblock_len %u\nuuid %s\n",
+	len = snprintf(text, sizeof(text), FORMAT_MAGIC "%d\nblock_len %u\nuuid %s\n",
 		       FORMAT_VERSION, block_len, uuid);
 	fd = files->open(files, layout->root_fd, "format.new", O_WRONLY | O_CREAT | O_TRUNC);
 	if (fd < 0)
@@ -189,7 +209,7 @@ static int check_unclaimed(const struct layout *layout, char *problem, size_t pr
 static int take_format(struct layout *layout, const struct files *files, const char *path,
 		       uint32_t block_len, char *problem, size_t problem_size)
 {
-	char text[FORMAT_LEN_MAX];
+	char text[FORMAT_LEN_MAX] = "";
 	int error = read_format(layout, text);
 
 	if (!error && parse_format(layout, text, block_len))

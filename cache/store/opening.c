@@ -16,10 +16,11 @@
 #include "cache/store/contents.h"
 #include "cache/store/directory.h"
 
-#define SEGMENT_LEN_MAX	    (64u << 20)
-#define SEGMENT_LEN_MIN	    (1u << 20)
-#define UNCOMMITTED_MAX	    (UINT64_C(1) << 30)
-#define UNCOMMITTED_MIN	    (UINT64_C(8) << 20)
+#define CAPACITY_USEFUL	       (UINT64_C(16) << 20)
+#define SEGMENT_LEN_MAX	       (64u << 20)
+#define SEGMENT_LEN_MIN	       (1u << 20)
+#define UNCOMMITTED_MAX	       (UINT64_C(1) << 30)
+#define UNCOMMITTED_MIN	       (UINT64_C(8) << 20)
 #define CAPACITY_SHARE_SEGMENT 64 /* a segment is evicted whole: not too much at a time */
 #define CAPACITY_SHARE_GROUP   8
 
@@ -266,6 +267,11 @@ int directory_open(struct directory *d, char *problem, size_t problem_size)
 	directory_measure(d);
 	size_limits(d);
 	d->space.orphans = unnamed_bytes(d, &loading);
+	if (d->space.capacity < CAPACITY_USEFUL)
+		log_warning("store.directory",
+			    "directory=%s there is room for %llu MiB only, which is too little to "
+			    "be of use: raise its capacity or free space",
+			    d->path, (unsigned long long)(d->space.capacity >> 20));
 	d->spare = true;
 	d->sweep = true;
 	log_info("store.directory",
@@ -275,7 +281,6 @@ int directory_open(struct directory *d, char *problem, size_t problem_size)
 		 !loading.empty && loading.meta.clean ? "yes" : "no");
 	return 0;
 }
-
 
 /* Nothing was lost and nothing is left over; the order of the datasets is kept. */
 static int mark_clean(struct index_txn *txn, void *argument)

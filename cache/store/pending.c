@@ -36,7 +36,7 @@ struct pending_block {
 	enum pending_change change;	/* for the next group */
 	enum pending_change committing; /* in the present one */
 	bool doomed;
-	bool started;	/* in the list */
+	bool started; /* in the list */
 	uint64_t promised;
 	uint64_t sequence;
 	TAILQ_ENTRY(pending_block) started_link;
@@ -51,8 +51,7 @@ void pending_init(struct pending *pending)
 	TAILQ_INIT(&pending->queued);
 }
 
-static struct pending_object *find_object(const struct pending *pending,
-					  const struct object_id *id)
+static struct pending_object *find_object(const struct pending *pending, const struct object_id *id)
 {
 	struct pending_object *object;
 
@@ -173,6 +172,7 @@ static int settle_block(struct pending *pending, struct pending_block *block)
 		TAILQ_REMOVE(&pending->started, block, started_link);
 	if (block->object)
 		fd = put_object(pending, block->object);
+	CHECK(pending->blocks);
 	HASH_DELETE(hh, pending->blocks, block);
 	pending->block_count--;
 	free(block);
@@ -352,10 +352,7 @@ unsigned pending_committed(struct pending *pending, const struct pending_group *
 
 void pending_doom(struct pending *pending)
 {
-	struct pending_block *block, *next;
-
-	HASH_ITER(hh, pending->blocks, block, next)
-	{
+	for (struct pending_block *block = pending->blocks; block; block = block->hh.next) {
 		if (block->step == PENDING_ADMITTED)
 			block->doomed = true;
 	}
@@ -424,19 +421,23 @@ void pending_release(struct pending *pending, const struct object_id *id)
 
 void pending_fini(struct pending *pending)
 {
-	struct pending_object *object, *next_object;
-	struct pending_block *block, *next_block;
+	struct pending_object *object = pending->objects;
+	struct pending_block *block = pending->blocks;
 
 	/* Only what was admitted and never started can be left. */
-	HASH_ITER(hh, pending->blocks, block, next_block)
-	{
-		HASH_DELETE(hh, pending->blocks, block);
-		free(block);
-	}
-	HASH_ITER(hh, pending->objects, object, next_object)
-	{
-		HASH_DELETE(hh, pending->objects, object);
+	HASH_CLEAR(hh, pending->objects);
+	HASH_CLEAR(hh, pending->blocks);
+	while (object) {
+		struct pending_object *next = object->hh.next;
+
 		free(object);
+		object = next;
+	}
+	while (block) {
+		struct pending_block *next = block->hh.next;
+
+		free(block);
+		block = next;
 	}
 }
 

@@ -10,11 +10,11 @@
  *	    pending_committed() -> gone: the index names it
  *	pending_drop() -> change DROP, queued ... in the same way
  *
- * The steps of writing, of the queued change and of the one being committed are independent: a block
- * found bad may be written anew while its removal is still being committed.
+ * The steps of writing, of the queued change and of the one being committed are independent: a
+ *block found bad may be written anew while its removal is still being committed.
  *
- * Objects are here as long as blocks of them are, or while eviction holds them; so one that is being
- * removed is never written, and one that is being written is never removed.
+ * Objects are here as long as blocks of them are, or while eviction holds them; so one that is
+ *being removed is never written, and one that is being written is never removed.
  *
  * Threads: none of its own; the directory's lock covers all of it, except that a writer uses an
  * object's fields and the checks of a block that it writes, and a committer those of its group.
@@ -29,7 +29,7 @@
 #include "cache/store/contents.h"
 #include "cache/store/store.h"
 
-#define PENDING_BLOCKS_MAX 8192 /* more are not admitted */
+#define PENDING_BLOCKS_MAX 8192	 /* more are not admitted */
 #define PENDING_DROPS_MAX  16384 /* more: the SSD is beyond hope */
 #define PENDING_GROUP_MAX  512
 
@@ -54,14 +54,16 @@ enum pending_place {
 	PENDING_ASK_INDEX,
 };
 
+TAILQ_HEAD(pending_list, pending_block);
+
 struct pending {
-	struct pending_object *objects;		/* by id */
-	struct pending_block *blocks;		/* by id and block */
-	TAILQ_HEAD(, pending_block) started;	/* in the order writing began, until committed */
-	TAILQ_HEAD(, pending_block) queued;	/* with a change for the next group */
+	struct pending_object *objects; /* by id */
+	struct pending_block *blocks;	/* by id and block */
+	struct pending_list started;	/* in the order writing began, until committed */
+	struct pending_list queued;	/* with a change for the next group */
 	unsigned block_count;
 	unsigned queued_count;
-	unsigned put_count;	/* blocks that are written and not committed */
+	unsigned put_count; /* blocks that are written and not committed */
 	uint64_t put_bytes;
 	unsigned committing_count;
 	uint64_t queued_since_ns; /* when the first of the queued ones came */

@@ -2,9 +2,9 @@
  * reader.c - reading granules: looked up, opened, read, verified.
  *
  * An object file is read with O_DIRECT straight into the caller's memory; the length is rounded up
- * to 4 KiB, which at the end of a file simply ends early. A packed object lies at any offset, so its
- * segment is read through the page cache: for a few KiB that costs less than reading its surroundings
- * and copying, and small objects are often neighbours.
+ * to 4 KiB, which at the end of a file simply ends early. A packed object lies at any offset, so
+ * its segment is read through the page cache: for a few KiB that costs less than reading its
+ * surroundings and copying, and small objects are often neighbours.
  *
  * A file is opened inline when that needs no I/O, else by the ring: no caller waits for a disk.
  */
@@ -96,8 +96,7 @@ static void end_error(struct store_read *read, int error)
 	too_many = ++d->faults >= DIRECTORY_READ_FAULTS_MAX;
 	pthread_mutex_unlock(&d->lock);
 	if (too_many)
-		directory_fail(d, "%u reads failed within a minute, the last with %s",
-			       DIRECTORY_READ_FAULTS_MAX, error_text(error));
+		directory_error(d, "too many reads failed within a minute", error);
 	else
 		directory_doubt(d);
 	end(read, -EIO);
@@ -133,7 +132,8 @@ static void io_done(struct ring_op *op)
 	if (read->p.got >= read->p.want)
 		verify(read);
 	else if (op->result == 0 || (read->p.direct && read->p.got % DIRECT_ALIGN))
-		end_bad(read, read->granule_count); /* the file is shorter than what was committed */
+		end_bad(read,
+			read->granule_count); /* the file is shorter than what was committed */
 	else
 		start_io(read);
 }

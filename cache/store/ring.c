@@ -215,8 +215,7 @@ static void *ring_main(void *argument)
 	return NULL;
 }
 
-int ring_create(unsigned depth, const char *name, const struct files *files,
-		struct ring **out_ring)
+int ring_create(unsigned depth, const char *name, const struct files *files, struct ring **out_ring)
 {
 	struct ring *ring = calloc(1, sizeof(*ring));
 	int error;

@@ -30,10 +30,10 @@ struct ring_op {
 	void *data;
 	uint32_t len;
 	uint64_t off;
-	const char *path; /* OPEN */
-	int flags;	  /* OPEN */
+	const char *path;		  /* OPEN */
+	int flags;			  /* OPEN */
 	void (*done)(struct ring_op *op); /* on the ring's thread; must not block */
-	int result; /* bytes moved, a descriptor, or a negative errno */
+	int result;			  /* bytes moved, a descriptor, or a negative errno */
 	STAILQ_ENTRY(ring_op) link;
 };
 

@@ -1,7 +1,7 @@
 /*
- * segments.h - the segments being appended to: one a dataset, at most SEGMENTS_OPEN_MAX descriptors,
- * the least recently used one is closed. A segment with uncommitted objects stays. Only the writer
- * opens and appends; eviction holds a segment while it removes it.
+ * segments.h - the segments being appended to: one a dataset, at most SEGMENTS_OPEN_MAX
+ * descriptors, the least recently used one is closed. A segment with uncommitted objects stays.
+ * Only the writer opens and appends; eviction holds a segment while it removes it.
  *
  * Threads: none of its own; the directory's lock covers the table. A segment that segments_take()
  * gave out stays where it is until segments_put().
@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SEGMENTS_OPEN_MAX  64
-#define SEGMENTS_HELD_MAX  64
+#define SEGMENTS_OPEN_MAX   64
+#define SEGMENTS_HELD_MAX   64
 #define SEGMENT_OBJECTS_MAX 16384
 
 struct segment {

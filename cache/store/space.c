@@ -5,9 +5,9 @@
 
 #include "base/check.h"
 
-#define RESERVE_SHARE 50	     /* of the file system: 2 % */
-#define RESERVE_MIN   (UINT64_C(1) << 30)
-#define RESERVE_MAX_SHARE 10	     /* small file systems don't give away more than 10 % */
+#define RESERVE_SHARE	  50 /* of the file system: 2 % */
+#define RESERVE_MIN	  (UINT64_C(1) << 30)
+#define RESERVE_MAX_SHARE 10 /* small file systems don't give away more than 10 % */
 
 /* What is left to others, and to the file system's own needs. */
 static uint64_t reserve_of(uint64_t total)

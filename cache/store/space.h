@@ -1,6 +1,6 @@
 /*
- * space.h - the room in one cache directory: what is used, what is promised to writes under way, and
- * what the file system really has. Plain arithmetic; the caller locks.
+ * space.h - the room in one cache directory: what is used, what is promised to writes under way,
+ * and what the file system really has. Plain arithmetic; the caller locks.
  *
  * Promises come first: admission reserves before a byte is written, so that used + promised never
  * passes the capacity. What a crash or a lost index may have left behind counts as taken until the
@@ -16,7 +16,7 @@
 #define SPACE_INDEX_PER_BLOCK 8192
 
 /* What is there before anything is stored: folders of objects, small files. */
-#define SPACE_FIXED (272 * 4096)
+#define SPACE_FIXED (UINT64_C(272) * 4096)
 
 struct space {
 	uint64_t configured; /* 0: the whole file system */

@@ -17,7 +17,8 @@
 #include "cache/store/directory.h"
 
 #define DIRECTORIES_MAX 64
-#define STOP_NS		(10 * NS_PER_S)
+#define STOP_FLUSH_NS	(7 * NS_PER_S) /* to commit what is written, and then */
+#define STOP_END_NS	(3 * NS_PER_S) /* ... to end what is under way */
 
 struct store {
 	struct counters counters;
@@ -47,7 +48,8 @@ static const struct counter_spec specs[STORE_COUNTER_COUNT] = {
 				   "granules whose bytes did not match their check: fetched again"),
 	[STORE_READ_ERRORS] = TOTAL("store_read_errors", "reads", "reads the SSD failed"),
 	[STORE_WRITE_ERRORS] = TOTAL("store_write_errors", "blocks", "writes the SSD failed"),
-	[STORE_NO_SPACE] = TOTAL("store_no_space", "errors", "writes that found the file system full"),
+	[STORE_NO_SPACE] =
+		TOTAL("store_no_space", "errors", "writes that found the file system full"),
 	[STORE_EVICTED_OBJECTS] = TOTAL("store_evicted_objects", "objects", "objects evicted"),
 	[STORE_EVICTED_BYTES] = TOTAL("store_evicted_bytes", "bytes", "bytes evicted"),
 	[STORE_ORPHANS] = TOTAL("store_orphans", "files",
@@ -101,8 +103,13 @@ int store_create(const struct cache_config *config, const struct clock *clock,
 
 void store_stop(struct store *store)
 {
-	uint64_t deadline_ns = clock_after_ns(clock_now_ns(clock_system()), STOP_NS);
+	uint64_t deadline_ns = clock_after_ns(clock_now_ns(clock_system()), STOP_FLUSH_NS);
 
+	for (unsigned i = 0; i < store->count; i++)
+		directory_finish(store->directories[i]);
+	for (unsigned i = 0; i < store->count; i++)
+		directory_flush(store->directories[i], deadline_ns);
+	deadline_ns = clock_after_ns(clock_now_ns(clock_system()), STOP_END_NS);
 	for (unsigned i = 0; i < store->count; i++) {
 		if (directory_stop(store->directories[i], deadline_ns))
 			store->stuck = true;

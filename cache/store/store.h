@@ -14,8 +14,9 @@
  * block that is written but not committed is found all the same. Reads and writes are io_uring with
  * O_DIRECT between files and the caller's memory (4 KiB-aligned, capacity rounded up to 4 KiB).
  *
- * A directory that fails (EIO, gone, read-only) is taken out, its blocks are misses, and it is tried
- * again every minute; ENOSPC only pauses writing. No call blocks on I/O but those that say so.
+ * A directory that fails (EIO, gone, read-only) is taken out, its blocks are misses, and it is
+ * tried again every minute; ENOSPC only pauses writing. No call blocks on I/O but those that say
+ * so.
  */
 #pragma once
 
@@ -41,16 +42,16 @@ enum store_counter {
 	STORE_WRITES,
 	STORE_WRITE_BYTES,
 	STORE_COMMITS,
-	STORE_BAD_CHECKS,  /* granules whose bytes did not match: dropped, fetched again */
+	STORE_BAD_CHECKS, /* granules whose bytes did not match: dropped, fetched again */
 	STORE_READ_ERRORS,
 	STORE_WRITE_ERRORS,
 	STORE_NO_SPACE,
 	STORE_EVICTED_OBJECTS,
 	STORE_EVICTED_BYTES,
-	STORE_ORPHANS,	   /* files swept because the index does not name them */
-	STORE_USED_BYTES,  /* gauge over all directories */
-	STORE_CAPACITY,	   /* gauge */
-	STORE_REFUSED,	   /* writes the policy did not admit */
+	STORE_ORPHANS,	  /* files swept because the index does not name them */
+	STORE_USED_BYTES, /* gauge over all directories */
+	STORE_CAPACITY,	  /* gauge */
+	STORE_REFUSED,	  /* writes the policy did not admit */
 	STORE_COUNTER_COUNT,
 };
 
@@ -93,7 +94,8 @@ struct store_write {
 	void *data; /* the block's bytes, padded with zeros to 4 KiB */
 	uint32_t len;
 	const uint64_t *checks; /* one per granule */
-	void (*done)(struct store_write *write); /* the bytes are no longer needed; not yet durable */
+	void (*done)(
+		struct store_write *write); /* the bytes are no longer needed; not yet durable */
 	/* set before done */
 	int status; /* 0; -ENOSPC; -EIO; -ECANCELED stopping */
 	/* private */
@@ -125,19 +127,21 @@ void store_reload(struct store *store, const struct cache_config *config);
  *  microseconds, no I/O wait beyond a page of the index. Also notes the access for eviction. */
 bool store_has(struct store *store, const struct object_id *id, uint64_t block);
 
-/** store_read_start() - reads granules; verified against their checks before done(), which runs on a
- *  thread of the store (inside the call when there is no directory, or after store_stop()). */
+/** store_read_start() - reads granules; verified against their checks before done(), which runs on
+ * a thread of the store (inside the call when there is no directory, or after store_stop()). */
 void store_read_start(struct store *store, struct store_read *read);
 
 /**
  * store_admit() - asks the policy whether a block of @len bytes of @object should be written now.
- * Starts eviction when needed; never waits.
- * Return: true with the space reserved (store_write_start() uses it up), false.
+ * Starts eviction when needed; never waits. An object's blocks are admitted only while its
+ * directory is open, and after a crash only once it is known what was left over. Return: true with
+ * the space reserved: store_write_start() must follow, which uses it up. False.
  */
 bool store_admit(struct store *store, const struct store_object *object, uint64_t block,
 		 uint32_t len);
 
-/** store_write_start() - writes an admitted block. */
+/** store_write_start() - writes an admitted block. done() runs on a thread of the store, perhaps
+ *  before this returns; after store_stop() inside the call. */
 void store_write_start(struct store *store, struct store_write *write);
 
 /** store_touch() - a read of @id was served from memory: eviction shall know. Cheap. */

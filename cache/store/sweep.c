@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "cache/store/directory.h"
 
-#define FOLDERS		256	/* of objects; one more for the segments */
+#define FOLDERS		256 /* of objects; one more for the segments */
 #define NAMES_AT_ONCE	1024
 #define REMOVED_AT_ONCE 64
 

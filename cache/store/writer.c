@@ -20,6 +20,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "cache/store/directory.h"
 
 #define DIRECT_ALIGN 4096
@@ -225,11 +226,9 @@ static int query_segment(struct index_txn *txn, void *argument)
 	return error == -ENOENT || error == -EBADMSG ? 0 : error;
 }
 
-static bool segment_has_room(const struct directory *d, uint32_t len, uint32_t count,
-			     uint32_t more)
+static bool segment_has_room(const struct directory *d, uint32_t len, uint32_t count, uint32_t more)
 {
-	return len <= d->segment_len && more <= d->segment_len - len &&
-	       count < SEGMENT_OBJECTS_MAX;
+	return len <= d->segment_len && more <= d->segment_len - len && count < SEGMENT_OBJECTS_MAX;
 }
 
 /* Opens the file of a segment that was just given its place. What lies behind the committed length
@@ -257,6 +256,16 @@ static int open_segment(struct directory *d, struct segment *segment, uint32_t l
 	return 0;
 }
 
+/* All places are taken by segments with uncommitted objects: a commit frees them. */
+static void wait_group(struct directory *d)
+{
+	d->flush_waiters++;
+	pthread_cond_signal(&d->wake_committer);
+	thread_cond_wait_until(&d->settled, &d->lock,
+			       clock_after_ns(clock_now_ns(clock_system()), NS_PER_S));
+	d->flush_waiters--;
+}
+
 static int add_segment(struct directory *d, uint32_t dataset, uint32_t number,
 		       struct segment **out_segment)
 {
@@ -264,6 +273,10 @@ static int add_segment(struct directory *d, uint32_t dataset, uint32_t number,
 
 	pthread_mutex_lock(&d->lock);
 	*out_segment = segments_add(&d->segments, dataset, number, &old_fd);
+	if (!*out_segment && !number) {
+		wait_group(d);
+		*out_segment = segments_add(&d->segments, dataset, number, &old_fd);
+	}
 	pthread_mutex_unlock(&d->lock);
 	if (old_fd >= 0)
 		close(old_fd);
@@ -430,7 +443,8 @@ bool directory_write(struct directory *d, struct store_write *write)
 	if (fd >= 0)
 		close(fd);
 	if (refused) {
-		write->p.op = (struct ring_op){ .kind = RING_NONE, .result = refused,
+		write->p.op = (struct ring_op){ .kind = RING_NONE,
+						.result = refused,
 						.done = refused_done };
 		ring_start_op(d->ring, &write->p.op);
 	}

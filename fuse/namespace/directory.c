@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fuse/namespace/fetch.h"
 #include "fuse/namespace/listing.h"
 #include "fuse/namespace/version.h"
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuse/namespace/fetch.h"
 #include "fuse/namespace/listing.h"
 #include "fuse/namespace/version.h"
 

@@ -104,11 +104,9 @@ void listing_forget(struct namespace *ns, struct node *node);
 struct listing *listing_get(struct listing *listing);
 void listing_put(struct namespace *ns, struct listing *listing);
 
-/** listing_continue() - fetches what readers wait for, or will soon. */
-void listing_continue(struct namespace *ns, struct listing *listing, struct todo *todo);
-
-/** listing_fetch() - starts the fetch that listing_continue() decided on. Without the lock. */
-void listing_fetch(struct namespace *ns, struct listing *listing);
+/** listings_squeeze() - drops what was not read for longest, but @spared (or NULL), until listings
+ *  are within their memory. */
+void listings_squeeze(struct namespace *ns, const struct listing_chunk *spared);
 
 /**
  * listing_at() - the entry at a position, which is moved on to where the next one is.

@@ -27,6 +27,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "fuse/namespace/fetch.h"
 #include "fuse/namespace/listing.h"
 #include "fuse/namespace/version.h"
 
@@ -267,7 +268,7 @@ static void flight_time_out(struct flight *flight)
 {
 	flight->head.request.status = flight->list.request.status = -ETIMEDOUT;
 	snprintf(flight->head.request.problem, sizeof(flight->head.request.problem),
-		 "waited for %u other look-ups", LOOKUP_FLIGHTS_MAX);
+		 "waited for %d other look-ups", LOOKUP_FLIGHTS_MAX);
 	flight->pending = 1;
 	flight_part_done(flight);
 }

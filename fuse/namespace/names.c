@@ -58,7 +58,7 @@ int names_key_of_path(const char *prefix, const char *path, char out_key[NAMES_K
 		return -EINVAL;
 	if (prefix_len > NAMES_KEY_MAX || path_len > NAMES_KEY_MAX - prefix_len)
 		return -ENAMETOOLONG;
-	memcpy(out_key, prefix, prefix_len);
+	memcpy(out_key, prefix, prefix_len + 1);
 	memcpy(out_key + prefix_len, path, path_len + 1);
 	return (int)(prefix_len + path_len);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fuse/namespace/fetch.h"
 #include "fuse/namespace/listing.h"
 #include "fuse/namespace/lookup.h"
 #include "fuse/namespace/version.h"
@@ -148,11 +149,11 @@ void namespace_reload(struct namespace *ns, const struct mount_config *config)
 /* Listings pin their nodes: they go first. */
 static void listings_forget(struct namespace *ns)
 {
-	struct node *node, *next;
+	struct node *node;
 
-	HASH_ITER (by_id, ns->nodes.by_id, node, next)
+	for (node = ns->nodes.by_id; node; node = node->by_id.next)
 		node->pins++; /* so that none is freed under way */
-	HASH_ITER (by_id, ns->nodes.by_id, node, next)
+	for (node = ns->nodes.by_id; node; node = node->by_id.next)
 		if (node->kind == NODE_DIRECTORY)
 			listing_forget(ns, node);
 }

@@ -51,6 +51,8 @@ static void node_name_drop(struct node_table *table, struct node *node)
 {
 	if (!node->named)
 		return;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it is in the table, so there is one
+	 */
 	HASH_DELETE(by_name, table->by_name, node);
 	node->named = false;
 }
@@ -73,13 +75,14 @@ int node_table_init(struct node_table *table, uint64_t id_base)
 
 void node_table_fini(struct node_table *table, void (*release)(struct node *node))
 {
-	struct node *node, *next;
+	struct node *node = table->by_id, *next;
 
 	HASH_CLEAR(by_name, table->by_name);
-	HASH_ITER (by_id, table->by_id, node, next) {
+	HASH_CLEAR(by_id, table->by_id);
+	for (; node; node = next) {
+		next = node->by_id.next;
 		if (release)
 			release(node);
-		HASH_DELETE(by_id, table->by_id, node);
 		free(node);
 	}
 	table->root = NULL;
@@ -169,6 +172,7 @@ void node_settle(struct node_table *table, struct node *node)
 		struct node *parent = node->parent;
 
 		node_name_drop(table, node);
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): as above */
 		HASH_DELETE(by_id, table->by_id, node);
 		table->count--;
 		if (node->kind == NODE_DIRECTORY)

@@ -16,13 +16,11 @@ void siblings_reset(struct siblings *siblings)
 
 static bool stream_accepts(const struct siblings_stream *stream, uint32_t index)
 {
-	uint32_t behind = stream->window, beyond = stream->window;
-
 	if (stream->run == 0)
 		return false;
 	if (index < stream->next)
-		return stream->next - index <= behind;
-	return index - stream->next < beyond;
+		return stream->next - index <= stream->window;
+	return index - stream->next < stream->window;
 }
 
 static struct siblings_stream *stream_find(struct siblings *siblings, uint32_t index)

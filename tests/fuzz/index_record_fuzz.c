@@ -28,10 +28,12 @@ static size_t again(unsigned kind, const uint8_t *data, size_t len, uint8_t *out
 
 	switch (kind) {
 	case 0:
-		return record_object_decode(data, len, &object) ? 0
-								: record_object_encode(&object, out);
+		return record_object_decode(data, len, &object)
+			       ? 0
+			       : record_object_encode(&object, out);
 	case 1:
-		return record_block_decode(data, len, &block) ? 0 : record_block_encode(&block, out);
+		return record_block_decode(data, len, &block) ? 0
+							      : record_block_encode(&block, out);
 	case 2:
 		return record_segment_decode(data, len, &segment)
 			       ? 0

@@ -115,8 +115,8 @@ class Faults(case.Case):
         running = reader.Reader("sha256", self.path)
         wait.until(lambda: stall.seen, 30, "the fetch is under way")
         self.s3.kill("gateway")
+        self.proxy.disconnect()  # first: what is on its way must not arrive
         self.proxy.clear()
-        self.proxy.disconnect()
         self.s3.restart("gateway")
         self.assertEqual(running.results(), [self.digest])
 
@@ -127,8 +127,8 @@ class Faults(case.Case):
         wait.until(lambda: stall.seen, 30, "the fetch is under way")
         self.s3.kill("gateway")
         try:
-            self.proxy.clear()
             self.proxy.disconnect()
+            self.proxy.clear()
             self.assertIn(running.results(BOUND_S)[0], FAILED)
         finally:
             self.s3.restart("gateway")

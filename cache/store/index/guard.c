@@ -32,8 +32,8 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 	const ucontext_t *interrupted = context;
 
 	if (guard_here) {
-		/* The handler is left by a jump: the mask as it was has to be restored by hand, since
-		 * saving it in guard_run() would cost the hot path a system call. */
+		/* The handler is left by a jump: the mask as it was has to be restored by hand,
+		 * since saving it in guard_run() would cost the hot path a system call. */
 		pthread_sigmask(SIG_SETMASK, &interrupted->uc_sigmask, NULL);
 		siglongjmp(*guard_here, EIO);
 	}

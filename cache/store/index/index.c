@@ -1,9 +1,9 @@
 /*
  * index.c - the LMDB environment of a cache directory: opening, transactions, growth, damage.
  *
- * Life of an index: opened, used, perhaps broken (broken != 0: every call returns it), closed. LMDB's
- * own locks hold between processes; the daemon holds <dir>/lock, so that there are none but a
- * curious mdb_stat, whose dead readers are cleared by mdb_reader_check().
+ * Life of an index: opened, used, perhaps broken (broken != 0: every call returns it), closed.
+ * LMDB's own locks hold between processes; the daemon holds <dir>/lock, so that there are none but
+ * a curious mdb_stat, whose dead readers are cleared by mdb_reader_check().
  *
  * The map may change its place only while nobody looks (map_lock held for writing); readers hold it
  * for reading. A call that was left in the middle by the guard has lost its transaction: the
@@ -37,8 +37,8 @@ struct index {
 	void (*committed)(void *context);
 	void *context;
 	char *path;
-	_Atomic int broken; /* 0, -EIO, -EUCLEAN */
-	_Atomic bool lost;  /* a transaction was left in the middle */
+	_Atomic int broken;	     /* 0, -EIO, -EUCLEAN */
+	_Atomic bool lost;	     /* a transaction was left in the middle */
 	_Atomic(MDB_txn *) lost_txn; /* ... the last of them; kept reachable, as is all it holds */
 
 	pthread_rwlock_t map_lock;
@@ -57,7 +57,7 @@ struct index {
 };
 
 /* Environments that could not be closed; kept reachable, so that a leak checker sees real leaks. */
-static SLIST_HEAD(, index) abandoned = SLIST_HEAD_INITIALIZER(abandoned);
+static SLIST_HEAD(index_list, index) abandoned = SLIST_HEAD_INITIALIZER(abandoned);
 static pthread_mutex_t abandoned_lock = PTHREAD_MUTEX_INITIALIZER;
 
 int index_error(int error)

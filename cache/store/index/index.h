@@ -10,13 +10,14 @@
  *
  * Keys are big-endian, so that LMDB's order is theirs. Everything happens inside a transaction:
  * index_read() runs a function over a snapshot, index_update() one that changes things and commits
- * synchronously. Both survive a map that cannot be read (-EIO) and damage that LMDB or a check finds
- * (-EUCLEAN): the index is then broken, every later call gives the same error, and the directory has
- * to be opened again.
+ * synchronously. Both survive a map that cannot be read (-EIO) and damage that LMDB or a check
+ *finds
+ * (-EUCLEAN): the index is then broken, every later call gives the same error, and the directory
+ *has to be opened again.
  *
- * Threads: any. Readers run in parallel (at most INDEX_READERS_MAX, others wait their turn), updates
- * one after the other. Closing and growing wait for the readers, which are short: a function given
- * to index_read() looks up a few records and does no I/O of its own.
+ * Threads: any. Readers run in parallel (at most INDEX_READERS_MAX, others wait their turn),
+ *updates one after the other. Closing and growing wait for the readers, which are short: a function
+ *given to index_read() looks up a few records and does no I/O of its own.
  */
 #pragma once
 
@@ -34,7 +35,8 @@ enum index_member {
 	INDEX_MEMBER_FILE = 'F',     /* object files of a dataset */
 	INDEX_MEMBER_PACKED = 'P',   /* packed objects of a segment */
 	INDEX_MEMBER_OBSOLETE = 'O', /* obsolete object files; number 0 */
-	INDEX_MEMBER_SEGMENT = 'S',  /* segments of a dataset: their number stands in place of an id */
+	INDEX_MEMBER_SEGMENT =
+		'S', /* segments of a dataset: their number stands in place of an id */
 };
 
 struct index;
@@ -80,9 +82,9 @@ int index_read(struct index *index, int (*body)(struct index_txn *txn, void *arg
 int index_update(struct index *index, int (*body)(struct index_txn *txn, void *argument),
 		 void *argument);
 
-/* Single records. get: 0, -ENOENT, -EBADMSG (there, but damaged), or an error that @body must return
- * as it is, as must put and delete (of what is not there: 0). Strings that get gives out live until
- * the next change in the same transaction. */
+/* Single records. get: 0, -ENOENT, -EBADMSG (there, but damaged), or an error that @body must
+ * return as it is, as must put and delete (of what is not there: 0). Strings that get gives out
+ * live until the next change in the same transaction. */
 int index_object_get(struct index_txn *txn, const struct object_id *id,
 		     struct record_object *out_object);
 int index_object_put(struct index_txn *txn, const struct object_id *id,
@@ -94,12 +96,10 @@ int index_block_put(struct index_txn *txn, const struct object_id *id, uint64_t 
 		    const struct record_block *record);
 int index_block_delete(struct index_txn *txn, const struct object_id *id, uint64_t block);
 int index_segment_get(struct index_txn *txn, uint32_t segment, struct record_segment *out_segment);
-int index_segment_put(struct index_txn *txn, uint32_t segment,
-		      const struct record_segment *record);
+int index_segment_put(struct index_txn *txn, uint32_t segment, const struct record_segment *record);
 int index_segment_delete(struct index_txn *txn, uint32_t segment);
 int index_dataset_get(struct index_txn *txn, uint32_t dataset, struct record_dataset *out_dataset);
-int index_dataset_put(struct index_txn *txn, uint32_t dataset,
-		      const struct record_dataset *record);
+int index_dataset_put(struct index_txn *txn, uint32_t dataset, const struct record_dataset *record);
 int index_meta_get(struct index_txn *txn, struct record_meta *out_meta);
 int index_meta_put(struct index_txn *txn, const struct record_meta *meta);
 int index_member_put(struct index_txn *txn, enum index_member kind, uint32_t number,
@@ -115,8 +115,8 @@ uint32_t index_segment_of_id(const struct object_id *id);
  * index_object_next() - the first object whose id is not below @from.
  * Return: 0 (@out_object is zeroed when its record is damaged), -ENOENT behind the last one.
  */
-int index_object_next(struct index_txn *txn, const struct object_id *from,
-		      struct object_id *out_id, struct record_object *out_object);
+int index_object_next(struct index_txn *txn, const struct object_id *from, struct object_id *out_id,
+		      struct record_object *out_object);
 
 /** index_block_delete_some() - deletes the block records of @id, at most @max.
  *  Return: how many; fewer than @max: none is left. Or an error. */

@@ -1,6 +1,6 @@
 /*
- * record.c - the index's records as bytes. A cursor writes or reads field after field; a reader that
- * runs out of bytes stays at the end and is found out once, by cursor_ended().
+ * record.c - the index's records as bytes. A cursor writes or reads field after field; a reader
+ * that runs out of bytes stays at the end and is found out once, by cursor_ended().
  */
 #include "cache/store/index/record.h"
 

@@ -44,9 +44,9 @@ enum record_identity {
 struct record_object {
 	uint64_t size;
 	int64_t mtime_s;
-	uint64_t tick;	      /* logical time of its last known access */
-	uint64_t resident;    /* bytes of its blocks that are here */
-	uint64_t check;	      /* packed: of its one granule; else 0 */
+	uint64_t tick;	   /* logical time of its last known access */
+	uint64_t resident; /* bytes of its blocks that are here */
+	uint64_t check;	   /* packed: of its one granule; else 0 */
 	uint32_t dataset;
 	uint32_t segment;     /* 0: a file of its own */
 	uint32_t segment_off; /* packed: where in the segment; else 0 */

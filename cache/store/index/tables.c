@@ -1,6 +1,7 @@
 /*
  * tables.c - the records of the index inside a transaction: keys, encoding, cursors.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -27,43 +28,73 @@ static uint64_t get_be(const uint8_t *p, unsigned len)
 	return v;
 }
 
-static void block_key(const struct object_id *id, uint64_t block, uint8_t out[BLOCK_KEY_LEN])
+/* A key as LMDB takes it, which wants memory that is not const. */
+struct key {
+	size_t len;
+	uint8_t bytes[BLOCK_KEY_LEN];
+};
+
+static_assert(MEMBER_KEY_LEN <= BLOCK_KEY_LEN, "the longest key");
+
+static struct key object_key(const struct object_id *id)
 {
-	memcpy(out, id->bytes, OBJECT_ID_LEN);
-	put_be(out + OBJECT_ID_LEN, block, 8);
+	struct key key = { .len = OBJECT_KEY_LEN };
+
+	memcpy(key.bytes, id->bytes, OBJECT_ID_LEN);
+	return key;
 }
 
-static void member_key(enum index_member kind, uint32_t number, const struct object_id *id,
-		       uint8_t out[MEMBER_KEY_LEN])
+static struct key block_key(const struct object_id *id, uint64_t block)
 {
-	out[0] = (uint8_t)kind;
-	put_be(out + 1, number, 4);
+	struct key key = { .len = BLOCK_KEY_LEN };
+
+	memcpy(key.bytes, id->bytes, OBJECT_ID_LEN);
+	put_be(key.bytes + OBJECT_ID_LEN, block, 8);
+	return key;
+}
+
+static struct key number_key(uint32_t number)
+{
+	struct key key = { .len = NUMBER_KEY_LEN };
+
+	put_be(key.bytes, number, NUMBER_KEY_LEN);
+	return key;
+}
+
+static struct key meta_key(void)
+{
+	return (struct key){ .len = 4, .bytes = { 'm', 'e', 't', 'a' } };
+}
+
+static struct key member_key(enum index_member kind, uint32_t number, const struct object_id *id)
+{
+	struct key key = { .len = MEMBER_KEY_LEN, .bytes = { (uint8_t)kind } };
+
+	put_be(key.bytes + 1, number, 4);
 	if (id)
-		memcpy(out + 5, id->bytes, OBJECT_ID_LEN);
-	else
-		memset(out + 5, 0, OBJECT_ID_LEN);
+		memcpy(key.bytes + 5, id->bytes, OBJECT_ID_LEN);
+	return key;
 }
 
-static int get(struct index_txn *txn, enum index_table table, const void *key, size_t key_len,
-	       MDB_val *out_value)
+static int get(struct index_txn *txn, enum index_table table, struct key key, MDB_val *out_value)
 {
-	MDB_val k = { .mv_size = key_len, .mv_data = (void *)(uintptr_t)key };
+	MDB_val k = { .mv_size = key.len, .mv_data = key.bytes };
 
 	return index_error(mdb_get(txn->txn, txn->tables[table], &k, out_value));
 }
 
-static int put(struct index_txn *txn, enum index_table table, const void *key, size_t key_len,
-	       const void *data, size_t len)
+static int put(struct index_txn *txn, enum index_table table, struct key key, void *data,
+	       size_t len)
 {
-	MDB_val k = { .mv_size = key_len, .mv_data = (void *)(uintptr_t)key };
-	MDB_val v = { .mv_size = len, .mv_data = (void *)(uintptr_t)data };
+	MDB_val k = { .mv_size = key.len, .mv_data = key.bytes };
+	MDB_val v = { .mv_size = len, .mv_data = data };
 
 	return index_error(mdb_put(txn->txn, txn->tables[table], &k, &v, 0));
 }
 
-static int delete(struct index_txn *txn, enum index_table table, const void *key, size_t key_len)
+static int delete (struct index_txn *txn, enum index_table table, struct key key)
 {
-	MDB_val k = { .mv_size = key_len, .mv_data = (void *)(uintptr_t)key };
+	MDB_val k = { .mv_size = key.len, .mv_data = key.bytes };
 	int error = index_error(mdb_del(txn->txn, txn->tables[table], &k, NULL));
 
 	return error == -ENOENT ? 0 : error;
@@ -73,7 +104,7 @@ int index_object_get(struct index_txn *txn, const struct object_id *id,
 		     struct record_object *out_object)
 {
 	MDB_val value;
-	int error = get(txn, INDEX_OBJECTS, id->bytes, OBJECT_KEY_LEN, &value);
+	int error = get(txn, INDEX_OBJECTS, object_key(id), &value);
 
 	return error ? error : record_object_decode(value.mv_data, value.mv_size, out_object);
 }
@@ -83,99 +114,83 @@ int index_object_put(struct index_txn *txn, const struct object_id *id,
 {
 	uint8_t data[RECORD_OBJECT_MAX];
 
-	return put(txn, INDEX_OBJECTS, id->bytes, OBJECT_KEY_LEN, data,
-		   record_object_encode(object, data));
+	return put(txn, INDEX_OBJECTS, object_key(id), data, record_object_encode(object, data));
 }
 
 int index_object_delete(struct index_txn *txn, const struct object_id *id)
 {
-	return delete (txn, INDEX_OBJECTS, id->bytes, OBJECT_KEY_LEN);
+	return delete (txn, INDEX_OBJECTS, object_key(id));
 }
 
 int index_block_get(struct index_txn *txn, const struct object_id *id, uint64_t block,
 		    struct record_block *out_block)
 {
-	uint8_t key[BLOCK_KEY_LEN];
 	MDB_val value;
 	int error;
 
-	block_key(id, block, key);
-	error = get(txn, INDEX_BLOCKS, key, sizeof(key), &value);
+	error = get(txn, INDEX_BLOCKS, block_key(id, block), &value);
 	return error ? error : record_block_decode(value.mv_data, value.mv_size, out_block);
 }
 
 int index_block_put(struct index_txn *txn, const struct object_id *id, uint64_t block,
 		    const struct record_block *record)
 {
-	uint8_t key[BLOCK_KEY_LEN];
 	uint8_t data[RECORD_BLOCK_MAX];
 
-	block_key(id, block, key);
-	return put(txn, INDEX_BLOCKS, key, sizeof(key), data, record_block_encode(record, data));
+	return put(txn, INDEX_BLOCKS, block_key(id, block), data,
+		   record_block_encode(record, data));
 }
 
 int index_block_delete(struct index_txn *txn, const struct object_id *id, uint64_t block)
 {
-	uint8_t key[BLOCK_KEY_LEN];
 
-	block_key(id, block, key);
-	return delete (txn, INDEX_BLOCKS, key, sizeof(key));
+	return delete (txn, INDEX_BLOCKS, block_key(id, block));
 }
 
 int index_segment_get(struct index_txn *txn, uint32_t segment, struct record_segment *out_segment)
 {
-	uint8_t key[NUMBER_KEY_LEN];
 	MDB_val value;
 	int error;
 
-	put_be(key, segment, sizeof(key));
-	error = get(txn, INDEX_SEGMENTS, key, sizeof(key), &value);
+	error = get(txn, INDEX_SEGMENTS, number_key(segment), &value);
 	return error ? error : record_segment_decode(value.mv_data, value.mv_size, out_segment);
 }
 
 int index_segment_put(struct index_txn *txn, uint32_t segment, const struct record_segment *record)
 {
-	uint8_t key[NUMBER_KEY_LEN];
 	uint8_t data[RECORD_SEGMENT_MAX];
 
-	put_be(key, segment, sizeof(key));
-	return put(txn, INDEX_SEGMENTS, key, sizeof(key), data,
+	return put(txn, INDEX_SEGMENTS, number_key(segment), data,
 		   record_segment_encode(record, data));
 }
 
 int index_segment_delete(struct index_txn *txn, uint32_t segment)
 {
-	uint8_t key[NUMBER_KEY_LEN];
 
-	put_be(key, segment, sizeof(key));
-	return delete (txn, INDEX_SEGMENTS, key, sizeof(key));
+	return delete (txn, INDEX_SEGMENTS, number_key(segment));
 }
 
 int index_dataset_get(struct index_txn *txn, uint32_t dataset, struct record_dataset *out_dataset)
 {
-	uint8_t key[NUMBER_KEY_LEN];
 	MDB_val value;
 	int error;
 
-	put_be(key, dataset, sizeof(key));
-	error = get(txn, INDEX_DATASETS, key, sizeof(key), &value);
+	error = get(txn, INDEX_DATASETS, number_key(dataset), &value);
 	return error ? error : record_dataset_decode(value.mv_data, value.mv_size, out_dataset);
 }
 
 int index_dataset_put(struct index_txn *txn, uint32_t dataset, const struct record_dataset *record)
 {
-	uint8_t key[NUMBER_KEY_LEN];
 	uint8_t data[RECORD_DATASET_MAX];
 
-	put_be(key, dataset, sizeof(key));
-	return put(txn, INDEX_DATASETS, key, sizeof(key), data,
+	return put(txn, INDEX_DATASETS, number_key(dataset), data,
 		   record_dataset_encode(record, data));
 }
 
 int index_meta_get(struct index_txn *txn, struct record_meta *out_meta)
 {
 	MDB_val value;
-	int error = get(txn, INDEX_META, "meta", 4, &value);
+	int error = get(txn, INDEX_META, meta_key(), &value);
 
 	return error ? error : record_meta_decode(value.mv_data, value.mv_size, out_meta);
 }
@@ -184,25 +199,23 @@ int index_meta_put(struct index_txn *txn, const struct record_meta *meta)
 {
 	uint8_t data[RECORD_META_MAX];
 
-	return put(txn, INDEX_META, "meta", 4, data, record_meta_encode(meta, data));
+	return put(txn, INDEX_META, meta_key(), data, record_meta_encode(meta, data));
 }
 
 int index_member_put(struct index_txn *txn, enum index_member kind, uint32_t number,
 		     const struct object_id *id)
 {
-	uint8_t key[MEMBER_KEY_LEN];
 
-	member_key(kind, number, id, key);
-	return put(txn, INDEX_MEMBERS, key, sizeof(key), "", 0);
+	uint8_t nothing = 0;
+
+	return put(txn, INDEX_MEMBERS, member_key(kind, number, id), &nothing, 0);
 }
 
 int index_member_delete(struct index_txn *txn, enum index_member kind, uint32_t number,
 			const struct object_id *id)
 {
-	uint8_t key[MEMBER_KEY_LEN];
 
-	member_key(kind, number, id, key);
-	return delete (txn, INDEX_MEMBERS, key, sizeof(key));
+	return delete (txn, INDEX_MEMBERS, member_key(kind, number, id));
 }
 
 void index_segment_id(uint32_t segment, struct object_id *out_id)
@@ -218,10 +231,11 @@ uint32_t index_segment_of_id(const struct object_id *id)
 
 /* --- cursors --- */
 
-int index_object_next(struct index_txn *txn, const struct object_id *from,
-		      struct object_id *out_id, struct record_object *out_object)
+int index_object_next(struct index_txn *txn, const struct object_id *from, struct object_id *out_id,
+		      struct record_object *out_object)
 {
-	MDB_val key = { .mv_size = OBJECT_KEY_LEN, .mv_data = (void *)(uintptr_t)from->bytes };
+	struct key first = object_key(from);
+	MDB_val key = { .mv_size = first.len, .mv_data = first.bytes };
 	MDB_cursor *cursor;
 	MDB_val value;
 	int error = mdb_cursor_open(txn->txn, txn->tables[INDEX_OBJECTS], &cursor);
@@ -242,8 +256,8 @@ int index_object_next(struct index_txn *txn, const struct object_id *from,
 
 int index_block_delete_some(struct index_txn *txn, const struct object_id *id, unsigned max)
 {
-	uint8_t from[BLOCK_KEY_LEN];
-	MDB_val key = { .mv_size = sizeof(from), .mv_data = from };
+	struct key first = block_key(id, 0);
+	MDB_val key = { .mv_size = first.len, .mv_data = first.bytes };
 	MDB_cursor *cursor;
 	MDB_val value;
 	unsigned count = 0;
@@ -251,10 +265,10 @@ int index_block_delete_some(struct index_txn *txn, const struct object_id *id, u
 
 	if (error)
 		return index_error(error);
-	block_key(id, 0, from);
 	error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE));
 	while (!error && count < max) {
-		if (key.mv_size != BLOCK_KEY_LEN || memcmp(key.mv_data, id->bytes, OBJECT_ID_LEN) != 0)
+		if (key.mv_size != BLOCK_KEY_LEN ||
+		    memcmp(key.mv_data, id->bytes, OBJECT_ID_LEN) != 0)
 			break;
 		error = index_error(mdb_cursor_del(cursor, 0));
 		if (error)
@@ -272,8 +286,8 @@ int index_block_delete_some(struct index_txn *txn, const struct object_id *id, u
 int index_member_list(struct index_txn *txn, enum index_member kind, uint32_t number,
 		      const struct object_id *from, struct object_id *out_ids, unsigned max)
 {
-	uint8_t first[MEMBER_KEY_LEN];
-	MDB_val key = { .mv_size = sizeof(first), .mv_data = first };
+	struct key first = member_key(kind, number, from);
+	MDB_val key = { .mv_size = first.len, .mv_data = first.bytes };
 	MDB_cursor *cursor;
 	MDB_val value;
 	unsigned count = 0;
@@ -281,10 +295,9 @@ int index_member_list(struct index_txn *txn, enum index_member kind, uint32_t nu
 
 	if (error)
 		return index_error(error);
-	member_key(kind, number, from, first);
 	error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE));
 	while (!error && count < max) {
-		if (key.mv_size != MEMBER_KEY_LEN || memcmp(key.mv_data, first, 5) != 0)
+		if (key.mv_size != MEMBER_KEY_LEN || memcmp(key.mv_data, first.bytes, 5) != 0)
 			break;
 		memcpy(out_ids[count++].bytes, (uint8_t *)key.mv_data + 5, OBJECT_ID_LEN);
 		error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_NEXT));

@@ -122,7 +122,8 @@ static uint32_t reuse(struct datasets *datasets)
 	for (unsigned i = 1; i < datasets->count; i++) {
 		if (datasets->items[i].bytes > 0)
 			continue;
-		if (best == DATASET_SHARED || datasets->items[i].access < datasets->items[best].access)
+		if (best == DATASET_SHARED ||
+		    datasets->items[i].access < datasets->items[best].access)
 			best = i;
 	}
 	if (best != DATASET_SHARED) {

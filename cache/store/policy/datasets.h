@@ -1,7 +1,7 @@
 /*
  * datasets.h - what eviction knows of the datasets in one cache directory. At most DATASETS_MAX of
- * them are told apart; those beyond share number 0. Numbers are kept in the index, so they survive a
- * restart. A dataset is found by a hash of its name: two that collide are treated as one, which
+ * them are told apart; those beyond share number 0. Numbers are kept in the index, so they survive
+ * a restart. A dataset is found by a hash of its name: two that collide are treated as one, which
  * costs a little justice and nothing else.
  *
  * Threads: none of its own; the caller locks.
@@ -15,10 +15,10 @@
 #define DATASET_SHARED 0
 
 struct dataset {
-	uint64_t name_hash;	/* 0: number not in use */
-	uint64_t bytes;		/* that its files and segments take */
-	uint64_t access;	/* order of last accesses: later is greater */
-	uint64_t refused;	/* bytes of it that were not admitted */
+	uint64_t name_hash;	 /* 0: number not in use */
+	uint64_t bytes;		 /* that its files and segments take */
+	uint64_t access;	 /* order of last accesses: later is greater */
+	uint64_t refused;	 /* bytes of it that were not admitted */
 	uint64_t others_refused; /* what others had been refused at its last access */
 };
 

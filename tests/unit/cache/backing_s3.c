@@ -205,6 +205,35 @@ static void test_get__of_a_range__is_handed_over_and_back(void **state)
 	assert_int_equal(ended, 1);
 }
 
+static void test_get__chain__is_handed_over_as_one(void **state)
+{
+	struct backing_get gets[3] = { 0 };
+	struct s3_get *s3;
+
+	ended = 0;
+	for (unsigned i = 0; i < 3; i++)
+		gets[i] = (struct backing_get){
+			.request = { .bucket = "b", .key = "k" },
+			.etag = "e",
+			.off = 10 * i,
+			.len = 10,
+			.done = get_done,
+			.next = i < 2 ? &gets[i + 1] : NULL,
+		};
+	backing_get(*state, &gets[0]);
+	s3 = the_client.get;
+	for (unsigned i = 0; i < 3; i++) {
+		struct s3_get *next = s3->next;
+
+		assert_int_equal(s3->off, 10 * i);
+		assert_ptr_equal(s3->request.context, &gets[i]);
+		assert_int_equal(next == NULL, i == 2);
+		s3->done(s3);
+		assert_int_equal(ended, i + 1);
+		s3 = next;
+	}
+}
+
 static void list_entry(struct backing_list *list, const char *key, const struct backing_meta *meta)
 {
 	(void)list;
@@ -310,6 +339,7 @@ int main(void)
 		TEST(test_head__of_an_object__is_handed_over_and_back),
 		TEST(test_head__fails__brings_the_reason),
 		TEST(test_get__of_a_range__is_handed_over_and_back),
+		TEST(test_get__chain__is_handed_over_as_one),
 		TEST(test_list__of_a_page__is_handed_over_and_back),
 		TEST(test_backing__of_a_client__passes_on_the_rest),
 		cmocka_unit_test(test_create__client_refuses__says_why),

@@ -11,8 +11,8 @@
 
 #include "tests/unit/fuse/kernel.h"
 
-#define KIB 1024u
-#define MIB (1024u * KIB)
+#define KIB UINT64_C(1024)
+#define MIB (KIB * 1024)
 
 static struct kernel kernel;
 static char expected[128 * KIB];

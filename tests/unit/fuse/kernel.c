@@ -89,9 +89,13 @@ uint64_t kernel_send(struct kernel *kernel, uint32_t opcode, uint64_t node, cons
 					 .opcode = opcode,
 					 .unique = kernel->unique += 2,
 					 .nodeid = node };
-	struct iovec iov[] = { { &header, sizeof(header) }, { (void *)(uintptr_t)argument, len } };
+	char message[8192];
 
-	CHECK(writev(kernel->fd, iov, 2) == (ssize_t)header.len);
+	CHECK(header.len <= sizeof(message));
+	memcpy(message, &header, sizeof(header));
+	if (len > 0)
+		memcpy(message + sizeof(header), argument, len);
+	CHECK(write(kernel->fd, message, header.len) == (ssize_t)header.len);
 	return header.unique;
 }
 
@@ -107,11 +111,28 @@ static void receive_one(struct kernel *kernel)
 	kernel->reply_len = (size_t)len - sizeof(kernel->reply.header);
 }
 
+/* An INTERRUPT that found nothing comes back with EAGAIN: sent again while its request has no
+ * reply, as the kernel does. Return: whether the reply was to a request. */
+static bool reply_judge(struct kernel *kernel)
+{
+	uint64_t unique = kernel->reply.header.unique;
+
+	if (unique & 1) {
+		CHECK(kernel->reply.header.error == -EAGAIN);
+		if (!kernel->answered[unique / 2])
+			kernel_interrupt(kernel, unique & ~UINT64_C(1));
+		return false;
+	}
+	CHECK(unique / 2 < KERNEL_REQUESTS_MAX && !kernel->answered[unique / 2]);
+	kernel->answered[unique / 2] = true;
+	return true;
+}
+
 uint64_t kernel_receive(struct kernel *kernel)
 {
-	do { /* libfuse asks for an INTERRUPT that found nothing to be sent again: no need */
+	do {
 		receive_one(kernel);
-	} while (kernel->reply.header.unique & 1);
+	} while (!reply_judge(kernel));
 	return kernel->reply.header.unique;
 }
 
@@ -133,7 +154,7 @@ uint64_t kernel_receive_answering(struct kernel *kernel)
 			fake_run_all(&kernel->rig.fake);
 		}
 		receive_one(kernel);
-	} while (kernel->reply.header.unique & 1);
+	} while (!reply_judge(kernel));
 	return kernel->reply.header.unique;
 }
 

@@ -12,7 +12,8 @@
 #include "fuse/inside.h"
 #include "tests/unit/fuse/namespace/rig.h"
 
-#define KERNEL_REPLY_MAX (192 << 10)
+#define KERNEL_REPLY_MAX    (192 << 10)
+#define KERNEL_REQUESTS_MAX 65536
 
 struct kernel {
 	struct rig rig; /* its namespace is unused: the mount has one */
@@ -21,6 +22,7 @@ struct kernel {
 	struct mount *mount;
 	int fd;
 	uint64_t unique;
+	bool answered[KERNEL_REQUESTS_MAX]; /* by unique / 2 */
 	struct {
 		struct fuse_out_header header;
 		char data[KERNEL_REPLY_MAX];
@@ -46,7 +48,8 @@ uint64_t kernel_send(struct kernel *kernel, uint32_t opcode, uint64_t node, cons
 /** kernel_receive() - the next reply, into kernel->reply; fails the test after some seconds. */
 uint64_t kernel_receive(struct kernel *kernel);
 
-/** kernel_receive_answering() - the same, the backing store answering what it is asked meanwhile. */
+/** kernel_receive_answering() - the same, the backing store answering what it is asked meanwhile.
+ */
 uint64_t kernel_receive_answering(struct kernel *kernel);
 
 /** kernel_silent() - whether no reply is there now. */

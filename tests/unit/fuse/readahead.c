@@ -59,9 +59,32 @@ static void test_read__sequential__everything_is_fetched_ahead_once(void **state
 			assert_false(r.advice.random);
 			assert_true(r.covered <= off + lens[i] + 64 * MIB + BLOCK);
 			if (off >= 32 * MIB && off < 128 * MIB)
-				assert_true(r.covered >= off + 64 * MIB);
+				assert_true(r.covered >= off + 48 * MIB);
 		}
 		/* All but the first block, which the first read fetches itself. */
+		assert_int_equal(r.fetched, r.limits.size - BLOCK);
+	}
+}
+
+static void test_read__far_into_a_sequence__several_blocks_are_fetched_at_a_time(void **state)
+{
+	static const struct {
+		uint64_t max, step;
+	} rows[] = { { 64 * MIB, 16 * MIB }, { 32 * MIB, 8 * MIB }, { 8 * MIB, BLOCK } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+		struct reader r = reader(256 * MIB, rows[i].max);
+
+		for (uint64_t off = 0; off < 256 * MIB; off += MIB) {
+			uint64_t covered = r.covered;
+
+			read_at(&r, off, MIB);
+			if (off < 32 * MIB || covered == r.limits.size)
+				continue;
+			if (r.advice.count > 0 && r.covered < r.limits.size)
+				assert_int_equal(r.advice.ranges[0].len, rows[i].step);
+		}
 		assert_int_equal(r.fetched, r.limits.size - BLOCK);
 	}
 }
@@ -223,6 +246,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read__sequential__everything_is_fetched_ahead_once),
+		cmocka_unit_test(
+			test_read__far_into_a_sequence__several_blocks_are_fetched_at_a_time),
 		cmocka_unit_test(test_read__a_short_sequence__costs_a_few_times_what_was_read),
 		cmocka_unit_test(test_read__random__nothing_is_fetched_and_it_is_said),
 		cmocka_unit_test(test_read__strided__the_next_pieces_are_fetched),

@@ -95,7 +95,8 @@ static const uint64_t sizes[] = { 9000, 70000, 3 * RIG_BLOCK_LEN + 11 };
 
 static void test_write__no_space__paused_and_goes_on_later(void **state)
 {
-	static const enum fault_call rows[] = { FAULT_WRITE, FAULT_OPEN, FAULT_IO_WRITE, FAULT_WRITE };
+	static const enum fault_call rows[] = { FAULT_WRITE, FAULT_OPEN, FAULT_IO_WRITE,
+						FAULT_WRITE };
 	struct fixture fixture;
 
 	(void)state;
@@ -159,9 +160,12 @@ static void test_errors__of_the_disk__taken_out_and_back(void **state)
 		int error;
 		uint64_t size;
 	} rows[] = {
-		{ FAULT_WRITE, -EIO, 9000 },	    { FAULT_OPEN, -EROFS, 70000 },
-		{ FAULT_IO_WRITE, -EIO, 70000 },    { FAULT_SYNC, -EIO, 70000 },
-		{ FAULT_TRUNCATE, -EIO, 2000000 },  { FAULT_OPEN, -ESTALE, 70000 },
+		{ FAULT_WRITE, -EIO, 9000 },
+		{ FAULT_OPEN, -EROFS, 70000 },
+		{ FAULT_IO_WRITE, -EIO, 70000 },
+		{ FAULT_SYNC, -EIO, 70000 },
+		{ FAULT_TRUNCATE, -EIO, 2000000 },
+		{ FAULT_OPEN, -ESTALE, 70000 },
 		{ FAULT_MAKE_DIRECTORY, -ENOTDIR, 70000 },
 	};
 	struct rig_object object;

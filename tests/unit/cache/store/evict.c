@@ -217,7 +217,8 @@ static void test_epoch__another_dataset__the_unused_one_gives_way(void **state)
 		rig_open(&rig);
 		old = fill(&rig, 0, size, "/old");
 		assert_int_equal(fill(&rig, 100000, size, "/new"), 0);
-		/* The next attempts are refused as well, until they make up 1/16 of the capacity. */
+		/* The next attempts are refused as well, until they make up 1/16 of the capacity.
+		 */
 		for (unsigned pass = 0; pass < 20; pass++) {
 			for (unsigned i = 0; i < old; i++) {
 				rig_object(&object, 100000 + i, size, "/new");

@@ -32,5 +32,6 @@ struct faults {
 
 void faults_init(struct faults *faults);
 
-/** faults_set() - from now on calls of @call fail with @error, after @after of them, @times times. */
+/** faults_set() - from now on calls of @call fail with @error, after @after of them, @times times.
+ */
 void faults_set(struct faults *faults, enum fault_call call, int error, int after, int times);

@@ -416,9 +416,7 @@ void recorder_cut(struct recorder *recorder, unsigned count, uint64_t seed, cons
 		const struct operation *operation = &recorder->operations[i];
 		unsigned luck = (unsigned)random_below(&random, 3);
 
-		if (is_safe(recorder, i, count))
-			apply(root, operation, NULL);
-		else if (luck == 1)
+		if (is_safe(recorder, i, count) || luck == 1)
 			apply(root, operation, NULL);
 		else if (luck == 2 && operation->kind == WRITE)
 			apply(root, operation, &random);

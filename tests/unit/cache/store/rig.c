@@ -64,8 +64,7 @@ void rig_remove(struct rig *rig)
 
 void rig_open(struct rig *rig)
 {
-	assert_int_equal(
-		store_create_with(&rig->config, rig->clock, rig->files, &rig->store), 0);
+	assert_int_equal(store_create_with(&rig->config, rig->clock, rig->files, &rig->store), 0);
 }
 
 void rig_close(struct rig *rig)
@@ -81,8 +80,11 @@ void rig_object(struct rig_object *object, unsigned number, uint64_t size, const
 	object->number = number;
 	snprintf(object->key, sizeof(object->key), "train/%u.jpg", number);
 	object->store = (struct store_object){
-		.version = { .backing = "s3", .bucket = "images", .key = object->key,
-			     .etag = "\"e\"", .size = size },
+		.version = { .backing = "s3",
+			     .bucket = "images",
+			     .key = object->key,
+			     .etag = "\"e\"",
+			     .size = size },
 		.mtime_s = 1700000000 + number,
 		.dataset = dataset,
 	};
@@ -218,7 +220,8 @@ int rig_read(struct rig *rig, const struct rig_object *object, uint64_t block, u
 {
 	uint32_t block_len = object_block_len(object->store.version.size, block, RIG_BLOCK_LEN);
 	uint32_t off = first * GRANULE_LEN;
-	uint32_t len = block_len - off < count * GRANULE_LEN ? block_len - off : count * GRANULE_LEN;
+	uint32_t len =
+		block_len - off < count * GRANULE_LEN ? block_len - off : count * GRANULE_LEN;
 	struct read_wait read = { 0 };
 	uint8_t *want = new_pages(len);
 	uint8_t *dst = new_pages(len);
@@ -268,9 +271,8 @@ bool rig_has_all(struct rig *rig, const struct rig_object *object)
 
 void rig_flush(struct rig *rig)
 {
-	assert_int_equal(store_flush(rig->store,
-				     clock_after_ns(clock_now_ns(clock_system()), WAIT_NS)),
-			 0);
+	assert_int_equal(
+		store_flush(rig->store, clock_after_ns(clock_now_ns(clock_system()), WAIT_NS)), 0);
 }
 
 uint64_t rig_count(const struct rig *rig, enum store_counter counter)

@@ -1,6 +1,6 @@
 /*
- * rig.h - a store in a temporary folder of the build tree (which does O_DIRECT), objects whose bytes
- * follow from their number, and waiting for what is asynchronous.
+ * rig.h - a store in a temporary folder of the build tree (which does O_DIRECT), objects whose
+ * bytes follow from their number, and waiting for what is asynchronous.
  */
 #pragma once
 
@@ -11,7 +11,7 @@
 #include "cache/store/files.h"
 #include "cache/store/store.h"
 
-#define RIG_BLOCK_LEN	    (512u << 10)
+#define RIG_BLOCK_LEN	    (UINT64_C(512) << 10)
 #define RIG_DIRECTORIES_MAX 4
 #define RIG_REFUSED	    1
 

@@ -19,13 +19,27 @@
 #include "base/check.h"
 #include "tests/unit/cache/store/rig.h"
 
-#define MIB (UINT64_C(1) << 20)
+#define MIB   (UINT64_C(1) << 20)
 #define ROOMY (512 * MIB)
 
 /* Sizes around every border there is: packed or not, 4 KiB, granules, blocks. */
 static const uint64_t sizes[] = {
-	1, 4095, 4096, 5000, 32767, 32768, 32769, 36864, 40000, 65536, 65537, 112640,
-	RIG_BLOCK_LEN - 1, RIG_BLOCK_LEN, RIG_BLOCK_LEN + 1, 2 * RIG_BLOCK_LEN,
+	1,
+	4095,
+	4096,
+	5000,
+	32767,
+	32768,
+	32769,
+	36864,
+	40000,
+	65536,
+	65537,
+	112640,
+	RIG_BLOCK_LEN - 1,
+	RIG_BLOCK_LEN,
+	RIG_BLOCK_LEN + 1,
+	2 * RIG_BLOCK_LEN,
 	3 * RIG_BLOCK_LEN + 70001,
 };
 
@@ -130,9 +144,13 @@ static void test_read__some_granules__just_those(void **state)
 		uint64_t size, block;
 		unsigned first, count;
 	} rows[] = {
-		{ 3 * RIG_BLOCK_LEN + 70001, 0, 0, 1 }, { 3 * RIG_BLOCK_LEN + 70001, 1, 7, 1 },
-		{ 3 * RIG_BLOCK_LEN + 70001, 2, 3, 4 }, { 3 * RIG_BLOCK_LEN + 70001, 3, 1, 1 },
-		{ 3 * RIG_BLOCK_LEN + 70001, 3, 0, 2 }, { 70000, 0, 1, 1 }, { 20000, 0, 0, 1 },
+		{ 3 * RIG_BLOCK_LEN + 70001, 0, 0, 1 },
+		{ 3 * RIG_BLOCK_LEN + 70001, 1, 7, 1 },
+		{ 3 * RIG_BLOCK_LEN + 70001, 2, 3, 4 },
+		{ 3 * RIG_BLOCK_LEN + 70001, 3, 1, 1 },
+		{ 3 * RIG_BLOCK_LEN + 70001, 3, 0, 2 },
+		{ 70000, 0, 1, 1 },
+		{ 20000, 0, 0, 1 },
 	};
 	struct rig_object object;
 	struct rig rig;
@@ -143,9 +161,8 @@ static void test_read__some_granules__just_those(void **state)
 	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
 		rig_object(&object, i, rows[i].size, "/images");
 		assert_int_equal(rig_write_all(&rig, &object), 0);
-		assert_int_equal(rig_read(&rig, &object, rows[i].block, rows[i].first,
-					  rows[i].count),
-				 0);
+		assert_int_equal(
+			rig_read(&rig, &object, rows[i].block, rows[i].first, rows[i].count), 0);
 	}
 	rig_close(&rig);
 	rig_remove(&rig);
@@ -261,7 +278,7 @@ static void test_commit__256_blocks__without_being_asked(void **state)
 /* In a process of its own: commits one half, writes the other, tells, and is killed. */
 static void write_until_killed(struct rig *rig, int tell)
 {
-	struct clock_manual clock;
+	static struct clock_manual clock;
 	struct rig_object object;
 
 	clock_manual_init(&clock, NS_PER_S, 0);
@@ -350,7 +367,7 @@ static void test_read__flipped_bit__bad_message_then_rewritten(void **state)
 	assert_int_equal(rig_write_all(&rig, &object), 0);
 	rig_flush(&rig);
 	rig_object_file(&rig, 0, &object, path, sizeof(path));
-	flip_byte(path, RIG_BLOCK_LEN + 2 * GRANULE_LEN + 77);
+	flip_byte(path, RIG_BLOCK_LEN + UINT64_C(2) * GRANULE_LEN + 77);
 	/* Granules beside it are right. */
 	assert_int_equal(rig_read(&rig, &object, 1, 0, 2), 0);
 	assert_int_equal(rig_read(&rig, &object, 1, 2, 1), -EBADMSG);

@@ -297,18 +297,18 @@ static void test_lookup__after_a_listing__nothing_is_asked(void **state)
 
 static void test_lookup__the_longest_key__is_found(void **state)
 {
-	char key[BACKING_KEY_MAX + 1] = "", name[256];
+	char key[BACKING_KEY_MAX + 1], name[256];
 	uint64_t id = ROOT;
 
 	(void)state;
 	memset(name, 'x', 255);
 	name[255] = '\0';
-	for (unsigned i = 0; i < 4; i++) /* 3 * 256 + 256: 1024 with a short last name */
-		strcat(strcat(key, i ? "/" : ""), i == 3 ? "y" : name);
-	for (unsigned i = 0; i < 255; i++)
-		strcat(key, "y");
-	assert_int_equal(strlen(key), BACKING_KEY_MAX);
-	key[BACKING_KEY_MAX - 1] = '\0'; /* its last component: 255 */
+	memset(key, 'y', BACKING_KEY_MAX - 1); /* three directories and a file of 255 bytes each */
+	key[BACKING_KEY_MAX - 1] = '\0';
+	for (size_t i = 0; i < 3; i++) {
+		memcpy(key + 256 * i, name, 255);
+		key[256 * i + 255] = '/';
+	}
 	fake_put(&rig.fake, key, 1, "e");
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(rig_lookup(&rig, id, name, &id), 0);

@@ -31,15 +31,15 @@ struct rig_lookup {
 struct rig_reader {
 	struct namespace_directory directory;
 	struct namespace_read read;
-	bool ended;	 /* the read under way has */
-	unsigned room;	 /* entries that one read takes */
-	unsigned given;	 /* by this read */
-	uint64_t offset; /* to go on from */
-	bool dots;
 	char (*names)[256];
-	uint32_t modes[RIG_NAMES_MAX];
+	uint64_t offset; /* to go on from */
 	uint64_t ids[RIG_NAMES_MAX], inos[RIG_NAMES_MAX];
+	uint32_t modes[RIG_NAMES_MAX];
 	unsigned count;
+	unsigned room;	/* entries that one read takes */
+	unsigned given; /* by this read */
+	bool ended;	/* the read under way has */
+	bool dots;	/* are kept too */
 };
 
 /** rig_init() - one entry "/" of bucket "k"; change rig->config before rig_start(). */

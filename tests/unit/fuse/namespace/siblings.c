@@ -45,7 +45,7 @@ static void test_read__at_random__little_is_fetched(void **state)
 	siblings_reset(&siblings);
 	random_init(&random, 1);
 	for (unsigned i = 0; i < FILES; i++) {
-		uint32_t index = (uint32_t)random_below(&random, 1000 * FILES);
+		uint32_t index = (uint32_t)random_below(&random, UINT64_C(1000) * FILES);
 		struct siblings_range range = siblings_read(&siblings, index);
 
 		fetched += range.end - range.first;

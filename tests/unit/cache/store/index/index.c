@@ -19,7 +19,7 @@
 
 #include "base/check.h"
 
-#define MAP_LEN (256u << 10)
+#define MAP_LEN (UINT64_C(256) << 10)
 
 struct fixture {
 	char path[256];
@@ -30,10 +30,10 @@ static void fixture_make(struct fixture *fixture)
 {
 	char here[200];
 
+	*fixture = (struct fixture){ 0 };
 	assert_non_null(getcwd(here, sizeof(here)));
 	snprintf(fixture->path, sizeof(fixture->path), "%s/index-XXXXXX", here);
 	assert_non_null(mkdtemp(fixture->path));
-	fixture->index = NULL;
 }
 
 static int fixture_open(struct fixture *fixture)
@@ -63,7 +63,8 @@ static void data_path(const struct fixture *fixture, char *out, size_t out_size)
 
 static struct object_id id_of(unsigned number)
 {
-	struct object_id id = { { (uint8_t)(number * 37), (uint8_t)(number >> 8), (uint8_t)number } };
+	struct object_id id = { { (uint8_t)(number * 37), (uint8_t)(number >> 8),
+				  (uint8_t)number } };
 
 	return id;
 }
@@ -359,7 +360,7 @@ static int delete_blocks(struct index_txn *txn, void *argument)
 
 	(void)argument;
 	for (unsigned i = 0; i < 100; i++)
-		assert_int_equal(index_block_put(txn, &id, i * i, &block), 0);
+		assert_int_equal(index_block_put(txn, &id, (uint64_t)i * i, &block), 0);
 	assert_int_equal(index_block_put(txn, &other, 0, &block), 0);
 	assert_int_equal(index_block_delete_some(txn, &id, 60), 60);
 	assert_int_equal(index_block_delete_some(txn, &id, 60), 40);
@@ -387,10 +388,8 @@ int main(void)
 		cmocka_unit_test(test_update__body_fails__nothing_changed),
 		cmocka_unit_test(test_read__file_cut_under_the_map__an_error),
 		cmocka_unit_test(test_open__any_page_spoilt__damaged_or_right),
-		cmocka_unit_test(
-			test_open__cut_short__damaged_unless_only_free_pages_are_missing),
-		cmocka_unit_test(
-			test_member_list__several_kinds_and_numbers__only_those_asked_for),
+		cmocka_unit_test(test_open__cut_short__damaged_unless_only_free_pages_are_missing),
+		cmocka_unit_test(test_member_list__several_kinds_and_numbers__only_those_asked_for),
 		cmocka_unit_test(test_block_delete_some__in_two_steps__only_that_object),
 	};
 

@@ -176,7 +176,8 @@ static double hit_percent(enum cache_policy kind, unsigned percent)
 	return 100.0 * hits / ((EPOCHS - EPOCHS_WARMUP) * 2000.0);
 }
 
-/* Keeping hits with what fits; LRU with c + (1 - c) ln(1 - c), about what was measured elsewhere. */
+/* Keeping hits with what fits; LRU with c + (1 - c) ln(1 - c), about what was measured elsewhere.
+ */
 static void test_policies__reshuffled_epochs__keeping_beats_lru(void **state)
 {
 	static const struct {
