@@ -4,8 +4,9 @@ target_include_directories(cenote_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BI
 target_compile_definitions(cenote_flags INTERFACE _GNU_SOURCE CENOTE_VERSION="${PROJECT_VERSION}")
 target_compile_options(cenote_flags INTERFACE
 	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
-	-Wcast-qual -Wwrite-strings -Wvla -Wformat=2 -Wimplicit-fallthrough -Wundef
+	-Wcast-qual -Wwrite-strings -Wvla -Wformat=2 -Wundef
 	-fno-strict-aliasing -fno-omit-frame-pointer -fstack-protector-strong
+	$<$<C_COMPILER_ID:GNU>:-Wimplicit-fallthrough> # clang's sees into uthash's macros
 	$<$<BOOL:${CENOTE_WERROR}>:-Werror>)
 target_link_libraries(cenote_flags INTERFACE Threads::Threads)
 if(CENOTE_SANITIZE)

@@ -233,7 +233,8 @@ static void *serve(void *argument)
 
 /* --- life ----------------------------------------------------------------------------------- */
 
-static void fuse_log_line(enum fuse_log_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void fuse_log_line(enum fuse_log_level level,
+								const char *format, va_list args)
 {
 	char text[512];
 	int len = vsnprintf(text, sizeof(text), format, args);

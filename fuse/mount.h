@@ -4,6 +4,16 @@
  *
  * The mount owns its threads. Nothing in it waits for a backing store while holding a thread: a
  * request is answered when its bytes are there, from whichever thread brought them.
+ *
+ * Which keys have a path, and which are hidden: namespace/names.h. What is seen of a change in a
+ * backing store: another etag or size under a name is seen after entry_timeout or listing_timeout,
+ * whichever is longer, or at once by who opens the file after a read of the old version was
+ * refused; who has the old version open gets its bytes as far as they are resident, and then
+ * ESTALE. The same bytes written again are the same version.
+ *
+ * Extended attributes: user.cenote.etag, user.cenote.object (the version's id, the name of its file
+ * in a cache directory), user.cenote.resident (bytes that need no backing store), user.cenote.key
+ * ("backing/bucket/key", of directories too).
  */
 #pragma once
 
@@ -79,13 +89,21 @@ int mount_create(const struct mount_config *config, struct cache *cache,
  */
 int mount_ended(const struct mount *mount);
 
-/** mount_stop() - no new requests are accepted, those in hand are answered (at most @timeout_ns),
- *  unmounts. cache_stop() comes after it. */
+/**
+ * mount_stop() - no new requests are accepted (ENOTCONN), those in hand are answered, at most until
+ * @timeout_ns from now; then it unmounts, whoever uses it. cache_stop() comes after it, and ends
+ * what is still waiting.
+ */
 void mount_stop(struct mount *mount, uint64_t timeout_ns);
 
-/** mount_destroy() - after mount_stop(), while the cache is still there. NULL is fine. */
+/**
+ * mount_destroy() - after mount_stop() and cache_stop(), while the cache is still there. Waits for
+ * what backing stores have in hand, which is at most lookup_timeout; if they were destroyed before,
+ * there is nothing to wait for. NULL is fine.
+ */
 void mount_destroy(struct mount *mount);
 
+/** mount_reload() - takes over the live settings. */
 void mount_reload(struct mount *mount, const struct mount_config *config);
 
 const struct counters *mount_counters(const struct mount *mount);

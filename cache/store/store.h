@@ -12,7 +12,9 @@
  *
  * Writing is in groups: data written, synced, then one LMDB transaction (256 blocks or 200 ms). A
  * block that is written but not committed is found all the same. Reads and writes are io_uring with
- * O_DIRECT between files and the caller's memory (4 KiB-aligned, capacity rounded up to 4 KiB).
+ * O_DIRECT between files and the caller's memory (4 KiB-aligned, capacity rounded up to 4 KiB);
+ * packed objects, and what an object has behind its last whole 4 KiB, are written through the page
+ * cache, and packed objects are read through it.
  *
  * A directory that fails (EIO, gone, read-only) is taken out, its blocks are misses, and it is
  * tried again every minute; ENOSPC only pauses writing. No call blocks on I/O but those that say

@@ -93,9 +93,12 @@ static bool emit_plus(struct namespace *ns, struct namespace_read *read,
 {
 	struct node *parent = read->directory->node;
 	struct namespace_attributes attributes;
-	struct node *node;
+	struct node *node = node_child(&ns->nodes, parent, listed->name, listed->name_len);
 	bool fits;
 
+	/* The version that an old listing names may be one that was refused since. */
+	if (node && node->outdated && node->checked_ns > listed->checked_ns)
+		return emit_plain(ns, read, listed, next_offset);
 	node = listed->directory ? version_directory(ns, parent, listed->name, listed->name_len,
 						     listed->entry, listed->checked_ns)
 				 : version_file(ns, parent, listed->name, listed->name_len,

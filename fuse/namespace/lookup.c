@@ -67,10 +67,10 @@ static int answer(struct namespace *ns, struct namespace_lookup *lookup, struct 
 	return 1;
 }
 
-static int answer_nothing(const struct namespace_entry *entry, struct namespace_lookup *lookup)
+static int answer_nothing(struct namespace_lookup *lookup, uint64_t negative_timeout)
 {
 	lookup->status = -ENOENT;
-	lookup->negative_timeout = entry ? entry->config->negative_timeout : 0;
+	lookup->negative_timeout = negative_timeout;
 	return 1;
 }
 
@@ -80,7 +80,7 @@ static int lookup_above(struct namespace *ns, struct namespace_lookup *lookup, s
 	size_t wanted = strlen(lookup->name);
 
 	if (node_path(parent, directory, sizeof(directory)) < 0)
-		return answer_nothing(NULL, lookup);
+		return answer_nothing(lookup, 0);
 	for (unsigned i = 0; i < ns->entry_count; i++) {
 		size_t len;
 		bool last;
@@ -93,14 +93,15 @@ static int lookup_above(struct namespace *ns, struct namespace_lookup *lookup, s
 					 clock_now_ns(ns->settings.clock));
 		return answer(ns, lookup, node, -ENOMEM);
 	}
-	return answer_nothing(NULL, lookup);
+	return answer_nothing(lookup, 0);
 }
 
 static int lookup_listed(struct namespace *ns, struct namespace_lookup *lookup, struct node *parent,
 			 size_t name_len)
 {
 	struct listing *listing = listing_current(ns, parent);
-	uint64_t negative = entry_of(ns, parent)->config->negative_timeout;
+	uint64_t now_ns = clock_now_ns(ns->settings.clock), negative_ns;
+	struct node *known = node_child(&ns->nodes, parent, lookup->name, name_len);
 	const struct listing_chunk *chunk;
 	const struct listing_entry *entry;
 	struct version_meta meta;
@@ -112,13 +113,16 @@ static int lookup_listed(struct namespace *ns, struct namespace_lookup *lookup, 
 	case LISTING_UNKNOWN:
 		return 0;
 	case LISTING_ABSENT:
-		if (clock_now_ns(ns->settings.clock) >=
-		    clock_after_ns(listing->started_ns, negative))
+		negative_ns = clock_after_ns(listing->started_ns,
+					     entry_of(ns, parent)->config->negative_timeout);
+		if (now_ns >= negative_ns || (known && known->checked_ns > listing->started_ns))
 			return 0; /* by now it may be */
 		counter_add(ns->settings.counters, MOUNT_LOOKUPS_LISTED, 1);
 		version_gone(ns, parent, lookup->name, name_len);
-		return answer_nothing(entry_of(ns, parent), lookup);
+		return answer_nothing(lookup, negative_ns - now_ns);
 	case LISTING_FOUND:
+		if (known && known->checked_ns > chunk->fetched_ns)
+			return 0; /* we know better since */
 		break;
 	}
 	counter_add(ns->settings.counters, MOUNT_LOOKUPS_LISTED, 1);
@@ -204,6 +208,7 @@ static void flight_answer(struct namespace *ns, struct flight *flight, struct to
 {
 	int status = flight_status(flight);
 	struct node *node = status == 0 ? flight_node(ns, flight) : NULL;
+	uint64_t negative = entry_of(ns, flight->parent)->config->negative_timeout;
 	struct namespace_lookup *lookup;
 
 	if (status == -ENOENT)
@@ -215,7 +220,7 @@ static void flight_answer(struct namespace *ns, struct flight *flight, struct to
 		TAILQ_REMOVE(&flight->waiting, lookup, link);
 		lookup->flight = NULL;
 		if (status == -ENOENT)
-			answer_nothing(entry_of(ns, flight->parent), lookup);
+			answer_nothing(lookup, negative);
 		else
 			answer(ns, lookup, node, status ? status : -ENOMEM);
 		TAILQ_INSERT_TAIL(&todo->lookups, lookup, link);
@@ -400,12 +405,14 @@ int lookup_begin(struct namespace *ns, struct namespace_lookup *lookup, struct t
 	counter_add(ns->settings.counters, MOUNT_LOOKUPS, 1);
 	if (!parent || parent->kind != NODE_DIRECTORY)
 		return answer(ns, lookup, NULL, parent ? -ENOTDIR : -ENOENT);
+	if (len > NAMES_COMPONENT_MAX)
+		return answer(ns, lookup, NULL, -ENAMETOOLONG);
 	if (parent->entry == NODE_ENTRY_NONE)
 		return lookup_above(ns, lookup, parent);
 	key_len = version_key(ns, parent, key);
 	if (key_len < 0 || !names_component_valid(lookup->name, len) ||
 	    (size_t)key_len + len > NAMES_KEY_MAX)
-		return answer_nothing(entry_of(ns, parent), lookup);
+		return answer_nothing(lookup, entry_of(ns, parent)->config->negative_timeout);
 	if (lookup_remembered(ns, lookup, parent, len) || lookup_listed(ns, lookup, parent, len))
 		return 1;
 	singles_count(ns, parent, todo);

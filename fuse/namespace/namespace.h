@@ -77,7 +77,7 @@ struct namespace_lookup {
 	const char *name; /* borrowed until done */
 	void (*done)(struct namespace_lookup *lookup);
 	/* set before done; 0: the kernel's reference is counted, namespace_forget() gives it back.
-	 * -ENOENT, -ENOTDIR, -EACCES, -EIO, -ETIMEDOUT, -ECANCELED, -ENOMEM */
+	 * -ENOENT, -ENOTDIR, -ENAMETOOLONG, -EACCES, -EIO, -ETIMEDOUT, -ECANCELED, -ENOMEM */
 	int status;
 	struct namespace_attributes attributes;
 	uint64_t negative_timeout; /* ns; with -ENOENT: how long it may be believed */

@@ -51,8 +51,8 @@ static void node_name_drop(struct node_table *table, struct node *node)
 {
 	if (!node->named)
 		return;
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it is in the table, so there is one
-	 */
+	/* It is in the table, so there is one. */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	HASH_DELETE(by_name, table->by_name, node);
 	node->named = false;
 }
@@ -133,7 +133,7 @@ struct node *node_create(struct node_table *table, struct node *parent, enum nod
 	}
 	if (before) {
 		node_name_drop(table, before);
-		node_outdate(before);
+		node_outdate(before, 0);
 	}
 	if (node_name_insert(table, node) != 0) {
 		HASH_DELETE(by_id, table->by_id, node);
@@ -146,10 +146,10 @@ struct node *node_create(struct node_table *table, struct node *parent, enum nod
 	return node;
 }
 
-void node_outdate(struct node *node)
+void node_outdate(struct node *node, uint64_t now_ns)
 {
 	node->outdated = true;
-	node->checked_ns = 0;
+	node->checked_ns = now_ns;
 }
 
 void node_unpin(struct node_table *table, struct node *node)
@@ -172,7 +172,7 @@ void node_settle(struct node_table *table, struct node *node)
 		struct node *parent = node->parent;
 
 		node_name_drop(table, node);
-		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): as above */
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) as above */
 		HASH_DELETE(by_id, table->by_id, node);
 		table->count--;
 		if (node->kind == NODE_DIRECTORY)

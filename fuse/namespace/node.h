@@ -45,7 +45,7 @@ struct node {
 	bool outdated : 1;  /* the name has, or will have, another node: OPEN answers ESTALE */
 	bool confirmed : 1; /* made for a version that had been refused, and was then found again */
 	uint8_t name_len;
-	uint64_t checked_ns; /* when the backing store last said so; 0: do not rely on it */
+	uint64_t checked_ns; /* when the backing store last said so; outdated: no longer did */
 	union {
 		struct {
 			uint64_t size;
@@ -104,8 +104,8 @@ static inline const char *node_etag(const struct node *node)
 	return node_name(node) + node->name_len + 1;
 }
 
-/** node_outdate() - the name is looked up afresh from now on. */
-void node_outdate(struct node *node);
+/** node_outdate() - as known at @now_ns: the name is looked up afresh from now on. */
+void node_outdate(struct node *node, uint64_t now_ns);
 
 static inline void node_pin(struct node *node)
 {

@@ -131,10 +131,12 @@ struct node *version_file(struct namespace *ns, struct node *parent, const char 
 	struct node *node = before;
 	bool confirmed = false;
 
+	if (before && !before->outdated && before->checked_ns > checked_ns)
+		return before;
 	if (!same || before->outdated) {
 		if (before && !same)
 			obsolete(ns, before);
-		confirmed = same;
+		confirmed = same && checked_ns >= before->checked_ns;
 		node = child_create(ns, parent, NODE_FILE, parent->entry, name, name_len,
 				    meta->etag);
 		if (!node)
@@ -154,6 +156,8 @@ struct node *version_directory(struct namespace *ns, struct node *parent, const 
 {
 	struct node *node = node_child(&ns->nodes, parent, name, name_len);
 
+	if (node && !node->outdated && node->checked_ns > checked_ns)
+		return node;
 	if (!node || node->outdated || node->kind != NODE_DIRECTORY) {
 		if (node)
 			obsolete(ns, node);
@@ -173,7 +177,7 @@ void version_gone(struct namespace *ns, struct node *parent, const char *name, s
 	if (!node || node->outdated)
 		return;
 	obsolete(ns, node);
-	node_outdate(node);
+	node_outdate(node, clock_now_ns(ns->settings.clock));
 }
 
 void version_refused(struct namespace *ns, struct node *node)
@@ -181,8 +185,18 @@ void version_refused(struct namespace *ns, struct node *node)
 	if (node->kind != NODE_FILE || node->outdated)
 		return;
 	obsolete(ns, node);
-	node_outdate(node);
+	node_outdate(node, clock_now_ns(ns->settings.clock));
 	listing_forget(ns, node->parent); /* it names the version that is gone */
+}
+
+/* What is left of @timeout since the backing store said so: an answer from a listing must not be
+ * believed for longer than one that was asked for. */
+static uint64_t time_left(const struct namespace *ns, uint64_t checked_ns, uint64_t timeout)
+{
+	uint64_t until_ns = clock_after_ns(checked_ns, timeout);
+	uint64_t now_ns = clock_now_ns(ns->settings.clock);
+
+	return until_ns > now_ns ? until_ns - now_ns : 0;
 }
 
 void version_attributes(const struct namespace *ns, const struct node *node,
@@ -209,5 +223,5 @@ void version_attributes(const struct namespace *ns, const struct node *node,
 	out->uid = entry->uid;
 	out->gid = entry->gid;
 	out->attribute_timeout = config->attribute_timeout;
-	out->entry_timeout = config->entry_timeout;
+	out->entry_timeout = time_left(ns, node->checked_ns, config->entry_timeout);
 }

@@ -26,8 +26,8 @@ void version_of(const struct namespace *ns, const struct node *node, char key[NA
 uint64_t version_ino(const struct namespace_entry *entry, const char *key,
 		     const struct version_meta *meta);
 
-/** version_file() - the current node of a file. @checked_ns: when the backing store said so. Its
- * key must be within NAMES_KEY_MAX. NULL: no memory. */
+/** version_file() - the current node of a file. @checked_ns: when the backing store said so; what
+ * is known since stays. Its key must be within NAMES_KEY_MAX. NULL: no memory. */
 struct node *version_file(struct namespace *ns, struct node *parent, const char *name,
 			  size_t name_len, const struct version_meta *meta, uint64_t checked_ns);
 

@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return 0;
 	kind = data[0] % 5;
 	len--;
-	record = malloc(len ? len : 1);
+	record = calloc(1, len ? len : 1);
 	CHECK(record);
 	if (len)
 		memcpy(record, data + 1, len);

@@ -25,7 +25,7 @@ static bool walk_finds(const char *prefix, const char *key, const char *path)
 {
 	char at[NAMES_KEY_MAX + 1];
 
-	strcpy(at, prefix);
+	memcpy(at, prefix, strlen(prefix) + 1);
 	for (;;) {
 		size_t len = strcspn(path, "/"), name_len = 0;
 		bool last = path[len] == '\0';

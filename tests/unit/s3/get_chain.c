@@ -17,7 +17,7 @@
 
 #define MEMBERS 3
 #define OFF	1000
-#define LEN	50000
+#define LEN	((size_t)50000)
 
 struct scene {
 	struct object object;

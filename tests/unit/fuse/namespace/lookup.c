@@ -94,10 +94,14 @@ static void test_lookup__a_marker__is_an_empty_directory(void **state)
 static void test_lookup__names_without_a_key__are_not_asked_for(void **state)
 {
 	static const char *const names[] = { ".", "..", "" };
+	char longest[257];
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++)
 		assert_int_equal(rig_lookup(&rig, ROOT, names[i], NULL), -ENOENT);
+	memset(longest, 'x', 256);
+	longest[256] = '\0';
+	assert_int_equal(rig_lookup(&rig, ROOT, longest, NULL), -ENAMETOOLONG);
 	assert_int_equal(rig.fake.heads + rig.fake.lists, 0);
 }
 

@@ -213,6 +213,54 @@ static void test_overwritten__seen_by_readdirplus(void **state)
 	rig_close(&rig, &reader);
 }
 
+static void test_old_listing__read_on_after_a_newer_lookup__the_newer_version_stays(void **state)
+{
+	struct rig_reader reader;
+	uint64_t after, again;
+
+	(void)state;
+	fake_put(&rig.fake, "a", 1, "e1");
+	rig_open(&rig, &reader, ROOT, true);
+	reader.room = 2; /* "." and ".." */
+	rig_read_start(&rig, &reader);
+	fake_run_all(&rig.fake);
+	assert_int_equal(reader.count, 0);
+	fake_put(&rig.fake, "a", 2, "e2");
+	clock_manual_advance(&rig.clock, 61 * NS_PER_S); /* the listing goes on for who reads it */
+	assert_int_equal(rig_lookup(&rig, ROOT, "a", &after), 0);
+	assert_int_equal(rig_read_all(&rig, &reader), 0);
+	assert_int_equal(reader.count, 1);
+	assert_int_equal(reader.ids[0], after);
+	assert_int_equal(rig.obsolete, 0);
+	/* Refused: the old listing's version is no news. */
+	namespace_refused(rig.ns, after);
+	reader.offset = 2;
+	assert_int_equal(rig_read_all(&rig, &reader), 0);
+	assert_int_equal(reader.count, 2);
+	assert_int_equal(reader.ids[1], 0);
+	assert_int_equal(rig_lookup(&rig, ROOT, "a", &again), 0);
+	assert_true(again != after);
+	rig_close(&rig, &reader);
+}
+
+static void test_listed__the_name_is_believed_for_what_is_left_of_its_time(void **state)
+{
+	struct rig_lookup lookup;
+	struct rig_reader reader;
+
+	(void)state;
+	fake_put(&rig.fake, "a", 1, "e1");
+	rig_open(&rig, &reader, ROOT, false);
+	assert_int_equal(rig_read_all(&rig, &reader), 0);
+	rig_close(&rig, &reader);
+	clock_manual_advance(&rig.clock, 3 * NS_PER_S);
+	rig_lookup_start(&rig, &lookup, ROOT, "a");
+	assert_int_equal(lookup.lookup.attributes.entry_timeout, 57 * NS_PER_S);
+	rig_lookup_start(&rig, &lookup, ROOT, "nothing");
+	assert_int_equal(lookup.lookup.status, -ENOENT);
+	assert_int_equal(lookup.lookup.negative_timeout, 2 * NS_PER_S);
+}
+
 static void test_file__says_what_the_cache_needs(void **state)
 {
 	struct namespace_file *file;
@@ -338,6 +386,8 @@ int main(void)
 		TEST(test_deleted__the_node_is_stale_and_goes_on),
 		TEST(test_file_becomes_directory_and_back),
 		TEST(test_overwritten__seen_by_readdirplus),
+		TEST(test_old_listing__read_on_after_a_newer_lookup__the_newer_version_stays),
+		TEST(test_listed__the_name_is_believed_for_what_is_left_of_its_time),
 		TEST(test_file__says_what_the_cache_needs),
 		TEST(test_siblings__read_in_order__come_ahead_within_their_bytes),
 		TEST(test_siblings__without_a_listing__none),
