@@ -25,6 +25,7 @@ static void init_limits(struct cache *cache, const struct cache_config *config)
 	cache->ahead_max = config->memory / AHEAD_SHARE;
 	cache->prefetch_max =
 		config->prefetch_max < cache->ahead_max ? config->prefetch_max : cache->ahead_max;
+	cache->fetch_max = config->fetch_max;
 	cache->write_max = config->memory / WRITE_SHARE;
 	atomic_store(&cache->read_timeout, config->read_timeout);
 }

@@ -42,6 +42,7 @@ struct cache_config {
 	int64_t low_watermark;	/* ... and to which it goes down; live */
 	uint64_t read_timeout;	/* ns: a read that takes longer fails with -ETIMEDOUT; live */
 	uint64_t prefetch_max;	/* bytes that prefetches may have under way, all readers together */
+	uint64_t fetch_max;	/* bytes that one request to a backing store fetches ahead */
 	bool huge_pages;
 };
 

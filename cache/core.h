@@ -24,10 +24,7 @@
 
 #define CACHE_OBJECT_BUCKETS 4096
 
-/* What one request of a prefetch brings at most. A request costs the service some milliseconds of
- * CPU whatever its length; but the longer they are, the fewer run side by side. */
-#define CACHE_RUN_MAX	(UINT64_C(16) << 20)
-#define CACHE_RUN_FILLS 32 /* blocks of the shortest kind, 512 KiB */
+#define CACHE_RUN_FILLS 64 /* blocks that one request of a prefetch brings at most */
 
 TAILQ_HEAD(cache_reads, cache_read);
 TAILQ_HEAD(cache_fills, cache_fill);
@@ -53,6 +50,7 @@ struct cache {
 	struct store *store;
 	uint32_t block_len;
 	uint64_t prefetch_max;
+	uint64_t fetch_max; /* bytes of a run */
 	uint64_t ahead_max; /* bytes that may lie prefetched and not yet read */
 	uint64_t write_max; /* bytes lent to the store at a time */
 	_Atomic uint64_t read_timeout;

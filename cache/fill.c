@@ -319,14 +319,15 @@ struct run {
 
 /* Whether the block of @fill lies behind the run's. What was tried before goes by itself: parts of
  * it are there, and whatever failed it should not fail others. */
-static bool run_takes(const struct run *run, const struct cache_fill *fill)
+static bool run_takes(const struct cache *cache, const struct run *run,
+		      const struct cache_fill *fill)
 {
 	const struct window_entry *entry = fill->entry, *last;
 
 	if (run->count == 0)
 		return true;
 	last = run->fills[run->count - 1]->entry;
-	return run->count < CACHE_RUN_FILLS && run->len + entry->len <= CACHE_RUN_MAX &&
+	return run->count < CACHE_RUN_FILLS && run->len + entry->len <= cache->fetch_max &&
 	       fill->prefetch && fill->attempt == 0 && run->fills[0]->prefetch &&
 	       run->fills[0]->attempt == 0 && entry->object == last->object &&
 	       !window_key_is_granule(&entry->key) && entry->key.index == last->key.index + 2;
@@ -468,7 +469,7 @@ void cache_fills_start(struct cache *cache, struct window_fills *entries)
 		if (!fill->fetch_only && try_ssd(cache, fill))
 			continue;
 		fill->fetch_only = true;
-		if (!run_takes(&run, fill))
+		if (!run_takes(cache, &run, fill))
 			run_fetch(cache, &run);
 		run_add(&run, fill);
 	}

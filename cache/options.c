@@ -54,6 +54,13 @@ static const struct option option_table[] = {
 	       .help = "Bytes that may be under way ahead of reads, for all readers together; "
 		       "never "
 		       "more than half of memory. 0: no prefetching."),
+	OPTION(struct cache_config, fetch_max, OPTION_BYTES, .default_text = "16 MiB", .min = 0,
+	       .max = 256 * MIB,
+	       .help = "Bytes that one request to a backing store fetches ahead, in whole blocks "
+		       "and "
+		       "at least one. Each request costs the service CPU whatever its length; but "
+		       "the longer they are, the fewer run side by side: less where a single "
+		       "connection is slow, more where the service is near and busy."),
 	OPTION(struct cache_config, huge_pages, OPTION_BOOL, .default_text = "false",
 	       .help = "Take memory in 2 MiB pages, which vm.nr_hugepages must have set aside."),
 };

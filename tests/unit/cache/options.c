@@ -28,6 +28,7 @@ static void test_defaults__of_the_cache__are_valid(void **state)
 	assert_int_equal(config.low_watermark, 90);
 	assert_int_equal(config.read_timeout, 30 * NS_PER_S);
 	assert_int_equal(config.prefetch_max, 64 * MIB);
+	assert_int_equal(config.fetch_max, 16 * MIB);
 	assert_false(config.huge_pages);
 	assert_int_equal(config.directories.count, 0);
 	assert_int_equal(cache_options.validate(&config, problem, sizeof(problem)), 0);
@@ -41,7 +42,7 @@ static void test_config__in_full__is_taken_over(void **state)
 		"directories = ( { path = \"/ssd0\"; capacity = \"1 TiB\"; },"
 		"                { path = \"/ssd1\"; } );"
 		"high_watermark = 80; low_watermark = 70; read_timeout = \"5 s\";"
-		"prefetch_max = 0; huge_pages = true;";
+		"prefetch_max = 0; fetch_max = \"8 MiB\"; huge_pages = true;";
 	const struct cache_directory_config *directories;
 	struct cache_config config;
 	char problem[256] = "";
@@ -55,6 +56,7 @@ static void test_config__in_full__is_taken_over(void **state)
 	assert_int_equal(directories[0].capacity, UINT64_C(1) << 40);
 	assert_int_equal(directories[1].capacity, 0);
 	assert_int_equal(config.policy, CACHE_POLICY_LRU);
+	assert_int_equal(config.fetch_max, 8 * MIB);
 	assert_true(config.huge_pages);
 	option_free(&cache_options, &config);
 }

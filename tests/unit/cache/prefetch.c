@@ -208,7 +208,6 @@ static void test_prefetch__of_adjacent_blocks__asks_for_runs(void **state)
 	};
 	struct rig *rig = *state;
 
-	assert_int_equal(CACHE_RUN_MAX, 4 * RIG_BLOCK);
 	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
 		char key[2] = { (char)('a' + i), 0 };
 		struct cache_object *object = rig_open(rig, key, rows[i].size);
