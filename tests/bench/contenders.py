@@ -159,8 +159,11 @@ mount = {{
                  lambda: self.process.poll() is None)
 
     def populated(self):
-        status = json.loads(run([os.path.join(self.programs, "cenote"), "status", "--json",
-                                 "--run-dir", self.run_dir]))
+        try:
+            status = json.loads(run([os.path.join(self.programs, "cenote"), "status", "--json",
+                                     "--run-dir", self.run_dir]))
+        except Failed:  # the mount is there a moment before the control socket
+            return False
         return status["counters"]["cache"]["memory_populated"] >= self.memory_len - (4 << 20)
 
     def ask_to_stop(self, process):

@@ -1,6 +1,7 @@
 """case.py - the base class of the integration tests, and their main()."""
 import atexit
 import os
+import re
 import signal
 import sys
 import unittest
@@ -44,6 +45,13 @@ class Case(unittest.TestCase):
     def setUp(self):
         self.nodes = []
         self.addCleanup(self._show_logs)
+        self.addCleanup(self._check_logs)
+
+    def _check_logs(self):
+        """A sanitizer's report fails the test, also when the daemon went on or was killed."""
+        for each in self.nodes:
+            found = re.search("[A-Za-z]+Sanitizer: .*|runtime error: .*", each.log())
+            self.assertIsNone(found, f"{each.log_path}: {found}")
 
     def _show_logs(self):
         outcome = self._outcome.result
