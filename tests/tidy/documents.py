@@ -11,10 +11,10 @@ import sys
 import tempfile
 
 DOCUMENTS = ("README.md", "ARCHITECTURE.md")
-CODE = re.compile(r"```(\w*)\n(.*?)```|`([^`\n]+)`|^ {4}(\S.*)$", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"\b(cenoted?)(?: ([a-z]+))?((?: +[^\s#|`]+)*)")
+CODE = re.compile(r"```(\w*)\n(.*?)```|`([^`\n]+)`|^ {4}(\S[^\n]*)$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"(?:^|[`$ (])(cenoted?)(?: ([a-z]+))?(?=[` ]|$)(.*)")
 SETTING = re.compile(r"(?:node|log|cache|mount)\.([a-z_]+)")
-FILE = re.compile(r"(?:\./)?((?:tests|tools|cmake|base|s3|cache|fuse)/[\w./-]*\w)|\]\(([\w./-]+)\)")
+FILE = re.compile(r"(?<![\w/.-])(?:\./)?((?:tests|tools|cmake|base|s3|cache|fuse)/[\w./-]*\w)|\]\(([\w./-]+)\)")
 
 
 def run(*argv):
@@ -51,7 +51,9 @@ class Documents:
         return output
 
     def check_commands(self, name, text):
-        for program, command, rest in COMMAND.findall(text):
+        """A line that names a command and an option means an option of that command."""
+        for program, command, rest in (found for line in text.splitlines()
+                                       for found in COMMAND.findall(line)):
             command = command if program == "cenote" else ""
             for option in re.findall(r"(--[a-z][a-z-]*)", rest):
                 _, output = self.help_of(program, command)
@@ -74,10 +76,10 @@ class Documents:
         for name in DOCUMENTS:
             text = (self.root / name).read_text(encoding="utf-8")
             self.check_files(name, text)
+            self.check_commands(name, text)
             for language, code in code_of(text):
                 if language == "libconfig":
                     known += self.check_configuration(name, code)
-                self.check_commands(name, code)
             for _, code in code_of(text):
                 if re.fullmatch(SETTING, code):
                     self.check_settings(name, code, known)

@@ -215,7 +215,7 @@ static void test_get__chain__is_handed_over_as_one(void **state)
 		gets[i] = (struct backing_get){
 			.request = { .bucket = "b", .key = "k" },
 			.etag = "e",
-			.off = 10 * i,
+			.off = UINT64_C(10) * i,
 			.len = 10,
 			.done = get_done,
 			.next = i < 2 ? &gets[i + 1] : NULL,
