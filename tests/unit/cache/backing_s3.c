@@ -209,6 +209,7 @@ static void test_get__chain__is_handed_over_as_one(void **state)
 {
 	struct backing_get gets[3] = { 0 };
 	struct s3_get *s3;
+	int index = 0;
 
 	ended = 0;
 	for (unsigned i = 0; i < 3; i++)
@@ -222,16 +223,17 @@ static void test_get__chain__is_handed_over_as_one(void **state)
 		};
 	backing_get(*state, &gets[0]);
 	s3 = the_client.get;
-	for (unsigned i = 0; i < 3; i++) {
-		struct s3_get *next = s3->next;
+	while (s3) {
+		struct s3_get *member = s3;
 
-		assert_int_equal(s3->off, 10 * i);
-		assert_ptr_equal(s3->request.context, &gets[i]);
-		assert_int_equal(next == NULL, i == 2);
-		s3->done(s3);
-		assert_int_equal(ended, i + 1);
-		s3 = next;
+		s3 = member->next;
+		assert_true(index < 3);
+		assert_int_equal(member->off, 10 * index);
+		assert_ptr_equal(member->request.context, &gets[index]);
+		member->done(member);
+		assert_int_equal(ended, ++index);
 	}
+	assert_int_equal(index, 3);
 }
 
 static void list_entry(struct backing_list *list, const char *key, const struct backing_meta *meta)
