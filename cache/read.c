@@ -82,8 +82,8 @@ static bool any_block_found(struct cache *cache, const struct cache_read *read)
 	return false;
 }
 
-/* A small read without a sequence is served by granules when that spares the SSD whole blocks. */
-static bool wants_granules(const struct cache *cache, const struct cache_read *read)
+/* A small read without a sequence may be served by granules. */
+static bool is_small(const struct cache *cache, const struct cache_read *read)
 {
 	return read->random && read->object->store.version.size > SMALL_OBJECT_MAX &&
 	       span_count(cache, read, true) <= CACHE_READ_PARTS;
@@ -98,6 +98,15 @@ static bool on_ssd(struct cache *cache, const struct cache_read *read)
 			       read->off / cache->block_len + i))
 			return false;
 	return true;
+}
+
+/* Whether granules are enough for a small read: when the SSD has the rest, or will never have it,
+ * because the policy keeps what is there: then whole blocks from the backing store would be read
+ * for some KiB of each, again and again. */
+static bool granules_do(struct cache *cache, const struct cache_read *read)
+{
+	return on_ssd(cache, read) ||
+	       !store_would_admit(cache->store, &read->object->store, (uint32_t)read->len);
 }
 
 static void release_parts(struct cache *cache, struct cache_read *read)
@@ -312,7 +321,7 @@ static bool start_locked(struct cache *cache, struct cache_read *read, bool smal
 {
 	if (small && !any_block_found(cache, read) && cache_store_enter_locked(cache)) {
 		pthread_mutex_unlock(&cache->lock);
-		read->p.granules = on_ssd(cache, read);
+		read->p.granules = granules_do(cache, read);
 		cache_store_leave(cache);
 		pthread_mutex_lock(&cache->lock);
 	}
@@ -335,7 +344,7 @@ int cache_read_start(struct cache *cache, struct cache_read *read)
 	read->p.granules = false;
 	read->p.part_count = read->p.pending = 0;
 	read->p.started_ns = clock_now_ns(cache->clock);
-	small = wants_granules(cache, read);
+	small = is_small(cache, read);
 	pthread_mutex_lock(&cache->lock);
 	ready = hit(cache, read, false) || (small && hit(cache, read, true)) ||
 		start_locked(cache, read, small, &work);

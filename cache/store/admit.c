@@ -14,10 +14,10 @@ static uint64_t room_for(const struct store_object *object, uint32_t len)
 	return contents_charge(len) + SPACE_INDEX_PER_BLOCK;
 }
 
-static bool admit_locked(struct directory *d, const struct store_object *object, uint64_t block,
-			 uint32_t len)
+/* What the policy says to @room bytes of @object. */
+static bool ask_locked(struct directory *d, const struct store_object *object, uint64_t room,
+		       uint32_t *out_dataset)
 {
-	uint64_t room = room_for(object, len);
 	struct policy_space space = space_view(&d->space, d->spare);
 	uint32_t dataset;
 	bool evict, admitted;
@@ -35,6 +35,18 @@ static bool admit_locked(struct directory *d, const struct store_object *object,
 		counter_add(d->counters, STORE_REFUSED, 1);
 		return false;
 	}
+	*out_dataset = dataset;
+	return true;
+}
+
+static bool admit_locked(struct directory *d, const struct store_object *object, uint64_t block,
+			 uint32_t len)
+{
+	uint64_t room = room_for(object, len);
+	uint32_t dataset;
+
+	if (!ask_locked(d, object, room, &dataset))
+		return false;
 	if (!pending_admit(&d->pending, object, block, len, dataset, room))
 		return false;
 	d->space.promised += room;
@@ -58,4 +70,18 @@ bool directory_admit(struct directory *d, const struct store_object *object, uin
 	}
 	directory_leave(d);
 	return admitted;
+}
+
+bool directory_would_admit(struct directory *d, const struct store_object *object, uint32_t len)
+{
+	uint32_t dataset;
+	bool admits;
+
+	if (!directory_enter(d))
+		return false;
+	pthread_mutex_lock(&d->lock);
+	admits = ask_locked(d, object, len, &dataset);
+	pthread_mutex_unlock(&d->lock);
+	directory_leave(d);
+	return admits;
 }

@@ -205,6 +205,8 @@ bool directory_read(struct directory *directory, struct store_read *read);
 /* --- admit.c --- */
 bool directory_admit(struct directory *directory, const struct store_object *object, uint64_t block,
 		     uint32_t len);
+bool directory_would_admit(struct directory *directory, const struct store_object *object,
+			   uint32_t len);
 
 /* --- writer.c --- */
 

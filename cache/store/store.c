@@ -210,23 +210,34 @@ void store_read_start(struct store *store, struct store_read *read)
 	missing_done(&read->p.op);
 }
 
+/* The directory where an object's blocks belong, the first open one in its ranking; or NULL. */
+static struct directory *home_of(struct store *store, const struct object_id *id)
+{
+	struct ranked ranked[DIRECTORIES_MAX];
+	unsigned count = rank(store, id, ranked);
+
+	for (unsigned i = 0; i < count; i++) {
+		if (!directory_enter(ranked[i].directory))
+			continue;
+		directory_leave(ranked[i].directory);
+		return ranked[i].directory;
+	}
+	return NULL;
+}
+
 bool store_admit(struct store *store, const struct store_object *object, uint64_t block,
 		 uint32_t len)
 {
-	struct ranked ranked[DIRECTORIES_MAX];
-	unsigned count = rank(store, &object->id, ranked);
-	unsigned home = count;
+	struct directory *home = home_of(store, &object->id);
 
-	for (unsigned i = 0; i < count; i++) {
-		struct directory *d = ranked[i].directory;
+	return home && directory_admit(home, object, block, len);
+}
 
-		if (!directory_enter(d))
-			continue;
-		if (home == count)
-			home = i;
-		directory_leave(d);
-	}
-	return home < count && directory_admit(ranked[home].directory, object, block, len);
+bool store_would_admit(struct store *store, const struct store_object *object, uint32_t len)
+{
+	struct directory *home = home_of(store, &object->id);
+
+	return !home || directory_would_admit(home, object, len);
 }
 
 void store_write_start(struct store *store, struct store_write *write)

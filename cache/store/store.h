@@ -142,6 +142,13 @@ void store_read_start(struct store *store, struct store_read *read);
 bool store_admit(struct store *store, const struct store_object *object, uint64_t block,
 		 uint32_t len);
 
+/**
+ * store_would_admit() - whether the policy would have @len more bytes of @object written now. Like
+ * store_admit() it is an access, and a refusal counts as one; nothing is reserved.
+ * Return: true also when no directory is open: then there is no policy to refuse it.
+ */
+bool store_would_admit(struct store *store, const struct store_object *object, uint32_t len);
+
 /** store_write_start() - writes an admitted block. done() runs on a thread of the store, perhaps
  *  before this returns; after store_stop() inside the call. */
 void store_write_start(struct store *store, struct store_write *write);

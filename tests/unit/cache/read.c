@@ -316,6 +316,27 @@ static void test_random_read__of_what_is_on_the_ssd__moves_a_granule(void **stat
 	cache_object_put(object);
 }
 
+/* The SSD is full and the policy keeps what is there: whole blocks would be read for nothing. */
+static void test_random_read__of_what_will_not_be_on_the_ssd__fetches_a_granule(void **state)
+{
+	struct rig *rig = *state;
+	struct cache_object *object = rig_open(rig, "a", 100 * MIB);
+	struct reader reader;
+	struct backing_get *get;
+
+	fake_store.refuse = true;
+	reader_start(&reader, rig, object, 5 * MIB + 100, 4096, true);
+	get = fake_backing_await(&rig->backing, 0);
+	assert_int_equal(get->off, 5 * MIB);
+	assert_int_equal(get->len, 64 * KIB);
+	fake_backing_finish(&rig->backing, get, 0);
+	reader_check(&reader);
+	assert_int_equal(fake_store.writes_started, 0);
+	rig_read(rig, object, 5 * MIB, 100, true); /* the granule is there already */
+	assert_int_equal(rig_counter(rig, CACHE_FETCHES), 1);
+	cache_object_put(object);
+}
+
 static void test_random_read__of_what_is_not_on_the_ssd__fetches_the_block(void **state)
 {
 	struct rig *rig = *state;
@@ -382,6 +403,7 @@ int main(void)
 		TEST(test_read__waits_for_memory_too_long__times_out_or_is_cancelled),
 		TEST(test_read__of_several_blocks__cannot_block_each_other),
 		TEST(test_random_read__of_what_is_on_the_ssd__moves_a_granule),
+		TEST(test_random_read__of_what_will_not_be_on_the_ssd__fetches_a_granule),
 		TEST(test_random_read__of_what_is_not_on_the_ssd__fetches_the_block),
 		TEST(test_read__of_an_object__is_told_to_the_store),
 		TEST(test_reload__shorter_timeout__ends_the_younger_read_first),

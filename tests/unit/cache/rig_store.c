@@ -328,6 +328,19 @@ bool store_admit(struct store *store, const struct store_object *object, uint64_
 	return admit;
 }
 
+bool store_would_admit(struct store *store, const struct store_object *object, uint32_t len)
+{
+	bool admit;
+
+	(void)object;
+	(void)len;
+	pthread_mutex_lock(&fake_store.lock);
+	admit = !fake_store.refuse;
+	CHECK(!store->stopping);
+	pthread_mutex_unlock(&fake_store.lock);
+	return admit;
+}
+
 void store_write_start(struct store *store, struct store_write *write)
 {
 	pthread_mutex_lock(&fake_store.lock);

@@ -221,6 +221,27 @@ static void test_admit__already_here__false(void **state)
 	rig_remove(&rig);
 }
 
+static void test_would_admit__full_or_not__reserves_nothing(void **state)
+{
+	struct cache_directory_status status;
+	struct rig_object object;
+	struct rig rig;
+
+	(void)state;
+	rig_make(&rig, 1, ROOMY);
+	rig_open(&rig);
+	rig_object(&object, 1, 100000, "/images");
+	store_directory_status(rig.store, 0, &status);
+	for (unsigned i = 0; i < 10; i++)
+		assert_true(store_would_admit(rig.store, &object.store,
+					      (uint32_t)(status.capacity / 4)));
+	assert_false(store_would_admit(rig.store, &object.store, (uint32_t)status.capacity));
+	assert_int_equal(counter_get(store_counters(rig.store), STORE_REFUSED), 1);
+	assert_int_equal(rig_write(&rig, &object, 0), 0);
+	rig_close(&rig);
+	rig_remove(&rig);
+}
+
 static void test_commit__200_ms__without_being_asked(void **state)
 {
 	struct clock_manual clock;
@@ -688,6 +709,7 @@ int main(void)
 		cmocka_unit_test(test_read__some_granules__just_those),
 		cmocka_unit_test(test_has__partly_written__only_those_blocks),
 		cmocka_unit_test(test_admit__already_here__false),
+		cmocka_unit_test(test_would_admit__full_or_not__reserves_nothing),
 		cmocka_unit_test(test_commit__200_ms__without_being_asked),
 		cmocka_unit_test(test_commit__256_blocks__without_being_asked),
 		cmocka_unit_test(
