@@ -67,6 +67,7 @@ static int caller_error(int status)
 	switch (status) {
 	case -ECANCELED:
 		return -EINTR;
+	case -ETIMEDOUT: /* the log and the counters tell it apart; read(2) knows EIO alone */
 	case -EPROTO:
 	case -EAGAIN: /* a queue of ours is full: not what the word means to a reader */
 	case -EINVAL:

@@ -71,8 +71,8 @@ static void test_lookup__statuses__as_a_caller_may_see_them(void **state)
 	static const struct {
 		int status, error;
 	} rows[] = {
-		{ -EIO, -EIO },	   { -ETIMEDOUT, -ETIMEDOUT }, { -EACCES, -EACCES },
-		{ -EPROTO, -EIO }, { -EAGAIN, -EIO },	       { -EINVAL, -EIO },
+		{ -EIO, -EIO },	   { -ETIMEDOUT, -EIO }, { -EACCES, -EACCES },
+		{ -EPROTO, -EIO }, { -EAGAIN, -EIO },	 { -EINVAL, -EIO },
 	};
 
 	(void)state;
