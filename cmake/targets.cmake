@@ -27,6 +27,7 @@ function(cenote_room name)
 	cmake_parse_arguments(room "" "" "SOURCES;USES" ${ARGN})
 	add_library(cenote_${name} STATIC ${room_SOURCES})
 	target_link_libraries(cenote_${name} PUBLIC cenote_flags ${room_USES})
+	set_property(GLOBAL APPEND PROPERTY CENOTE_ROOMS cenote_${name})
 endfunction()
 
 # cenote_unit_test(PATH USES...): tests/unit/PATH.c as the ctest entry unit/PATH.
