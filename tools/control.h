@@ -13,28 +13,52 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONTROL_PROTOCOL    1
-#define CONTROL_REQUEST_MAX 4096
-#define CONTROL_ANSWER_MAX  (1u << 20)
-#define CONTROL_PROBLEM_MAX 256
-#define CONTROL_SOCKET_NAME "control"
+#define CONTROL_PROTOCOL      1
+#define CONTROL_REQUEST_MAX   4096
+#define CONTROL_ANSWER_MAX    (1u << 20)
+#define CONTROL_PROBLEM_MAX   256
+#define CONTROL_SOCKET_NAME   "control"
+#define CONTROL_ADDRESSES_MAX 8
+#define CONTROL_ADDRESS_MAX   264
+#define CONTROL_FILE_MAX      1024
+#define CONTROL_KEY_MAX	      17  /* a key's id in hexadecimal, with its NUL */
+#define CONTROL_MEMBERS_MAX   500 /* in one answer */
 #define CONTROL_FLUSH_MS_MAX                                                                       \
 	500 /* one request may hold up the daemon's control thread this long                       \
 	     */
 
 enum control_command {
-	CONTROL_STATUS, /* everything there is to know */
-	CONTROL_FLUSH,	/* wait until what was fetched is on the SSD, at most timeout_ms */
+	CONTROL_STATUS,	 /* everything there is to know */
+	CONTROL_FLUSH,	 /* wait until what was fetched is on the SSD, at most timeout_ms */
+	CONTROL_MEMBERS, /* those of the cluster, from first on */
+	CONTROL_JOIN,	 /* gives a task */
+	CONTROL_LEAVE,	 /* gives a task */
+	CONTROL_KEYS,	 /* gives a task */
+	CONTROL_TASK,	 /* how it goes */
 	CONTROL_COMMAND_COUNT,
 };
 
+/* What takes longer than an answer may take gives a task's number, to be asked for again. */
 struct control_request {
 	enum control_command command;
 	uint32_t timeout_ms; /* CONTROL_FLUSH: 0 .. CONTROL_FLUSH_MS_MAX */
+	uint32_t first;	     /* CONTROL_MEMBERS */
+	int64_t task;	     /* CONTROL_TASK */
+	/* CONTROL_JOIN */
+	unsigned address_count;
+	char addresses[CONTROL_ADDRESSES_MAX][CONTROL_ADDRESS_MAX];
+	/* CONTROL_KEYS */
+	int action;		     /* enum membership_keys_action */
+	char key[CONTROL_KEY_MAX];   /* use, remove */
+	char file[CONTROL_FILE_MAX]; /* add: where the daemon reads it; "": a new one */
+	bool local, force;
 };
+
+extern const char *const control_keys_actions[]; /* in order, NULL-ended */
 
 /**
  * control_request_decode() - a line as the daemon receives it, without its newline.

@@ -1,6 +1,6 @@
 /*
  * manual.c - writes the man pages and the bash completion from the tables that the programs run by,
- * so that they cannot disagree. Runs at build: manual cenote.1|cenoted.8|cenote.conf.5|cenote FILE
+ * so that they cannot disagree. Runs at build: manual PAGE FILE, PAGE one of documents[] below.
  */
 #include <ctype.h>
 #include <stdbool.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tools/bw/program.h"
 #include "tools/cli/command.h"
 #include "tools/daemon/arguments.h"
 #include "tools/settings.h"
@@ -83,7 +84,9 @@ static void cenoted_page_print(FILE *out)
 	option_print_man(&daemon_arguments_options, out);
 	fputs(".SH SIGNALS\n.TP\n.BR SIGTERM \", \" SIGINT\n", out);
 	text_print(
-		"Reads in hand are answered (at most node.stop_timeout), the mount is taken down, "
+		"The other members of the cluster are told that this node restarts (or leaves, see "
+		"gossip.restart_timeout). Reads in hand are answered (at most node.stop_timeout), "
+		"the mount is taken down, "
 		"the last blocks are written to the SSD, exit status 0. A second one ends the "
 		"reads in hand with an error and does the rest at once.",
 		out);
@@ -100,6 +103,45 @@ static void cenoted_page_print(FILE *out)
 		   "usage.",
 		   out);
 	fputs(".SH SEE ALSO\n.BR cenote (1),\n.BR cenote.conf (5)\n", out);
+}
+
+static void bw_page_print(FILE *out)
+{
+	page_start(out, "cenote-bw", 1, "measure one-sided reads between two machines");
+	fputs(".SH SYNOPSIS\n", out);
+	for (const struct program_command *each = program_commands; each->run; each++) {
+		fputs(each == program_commands ? "" : ".br\n", out);
+		fprintf(out, ".B cenote\\-bw%s%s\n.RI %s%s[ OPTION... ]\n", each->name ? " " : "",
+			each->name ? each->name : "", each->arguments,
+			*each->arguments ? " \" \" " : "");
+	}
+	fputs(".SH DESCRIPTION\n", out);
+	text_print("Bandwidth, message rate and latency of reads of another machine's memory, as a "
+		   "Cenote cluster does them: one-sided over RDMA, or by UCX over TCP where there "
+		   "is no RDMA device. The names of options and columns are those of perftest "
+		   "(ib_read_bw, ib_read_lat). Needs no daemon, and does not disturb one.",
+		   out);
+	for (const struct program_command *each = program_commands; each->run; each++) {
+		fprintf(out, ".SS cenote\\-bw %s%s[OPTION...]\n",
+			each->name ? each->name : each->arguments, " ");
+		text_print(each->text, out);
+		option_print_man(each->group, out);
+	}
+	fputs(".SH SECURITY\n", out);
+	text_print(
+		"Both sides prove to each other that they know the same secret before anything is "
+		"read. What they then read and send is neither encrypted nor signed. With ucx, "
+		"UCX's own parser faces the network: use it in trusted networks only.",
+		out);
+	fputs(".SH ENVIRONMENT\n.TP\n.B CENOTE_BW_SECRET\n", out);
+	text_print("the secret, when there is no --secret-file.", out);
+	fputs(".TP\n.B NO_COLOR\nwhen set, no colors even on a terminal.\n", out);
+	fputs(".SH EXIT STATUS\n", out);
+	text_print(
+		"0 everything was measured, and right; 1 a problem: the last line on stderr says "
+		"which; 2 wrong usage; 130 interrupted.",
+		out);
+	fputs(".SH SEE ALSO\n.BR cenoted (8),\n.BR cenote (1),\n.BR ib_read_bw (1)\n", out);
 }
 
 static void conf_page_print(FILE *out)
@@ -199,14 +241,42 @@ static void completion_print(FILE *out)
 	      out);
 }
 
+static void bw_completion_print(FILE *out)
+{
+	fputs("# bash completion of cenote-bw; made from its option tables\n"
+	      "_cenote_bw()\n{\n"
+	      "\tlocal current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} "
+	      "words=\n"
+	      "\tcase $previous in\n"
+	      "\t--secret-file|-k) COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n"
+	      "\t--ib-dev|-d) COMPREPLY=($(compgen -W \"$(ls /sys/class/infiniband 2>/dev/null)\" "
+	      "-- \"$current\")); return ;;\n"
+	      "\tesac\n\tcase ${COMP_WORDS[1]} in\n",
+	      out);
+	for (const struct program_command *each = program_commands; each->run; each++) {
+		if (!each->name)
+			continue;
+		fprintf(out, "\t%s) words='", each->name);
+		option_print_completion(each->group, out);
+		fputs(" --help' ;;\n", out);
+	}
+	fputs("\thelp) words='serve devices' ;;\n\t*) words='", out);
+	option_print_completion(program_commands[0].group, out);
+	fputs(" --help --version'\n"
+	      "\t\t((COMP_CWORD == 1)) && words+=' serve devices help' ;;\n\tesac\n"
+	      "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
+	      "\t((COMP_CWORD == 1)) && COMPREPLY+=($(compgen -A hostname -- \"$current\"))\n}\n"
+	      "complete -F _cenote_bw cenote-bw\n",
+	      out);
+}
+
 static const struct {
 	const char *name;
 	void (*print)(FILE *out);
 } documents[] = {
-	{ "cenote.1", cenote_page_print },
-	{ "cenoted.8", cenoted_page_print },
-	{ "cenote.conf.5", conf_page_print },
-	{ "cenote", completion_print },
+	{ "cenote.1", cenote_page_print },   { "cenote-bw.1", bw_page_print },
+	{ "cenoted.8", cenoted_page_print }, { "cenote.conf.5", conf_page_print },
+	{ "cenote", completion_print },	     { "cenote-bw", bw_completion_print },
 };
 
 static int document_write(const char *name, const char *path)
@@ -238,6 +308,6 @@ int main(int argc, char **argv)
 {
 	if (argc == 3)
 		return document_write(argv[1], argv[2]);
-	fprintf(stderr, "usage: manual cenote.1|cenoted.8|cenote.conf.5|cenote FILE\n");
+	fprintf(stderr, "usage: manual PAGE FILE\n");
 	return EXIT_FAILURE;
 }

@@ -18,6 +18,10 @@ static const struct option node_table[] = {
 	       .default_text = SETTINGS_RUN_DIR_DEFAULT, .argument = "DIR",
 	       .help = "Absolute directory of the pid file and the control socket, made when "
 		       "missing. Two daemons on one machine need one each."),
+	OPTION(struct settings_node, state_dir, OPTION_STRING,
+	       .default_text = SETTINGS_STATE_DIR_DEFAULT, .argument = "DIR",
+	       .help = "Absolute directory, made when missing, in which a node of a cluster keeps "
+		       "who it is. Another node must not have a copy of it."),
 	OPTION(struct settings_node, stop_timeout, OPTION_DURATION, .default_text = "30 s",
 	       .min = 0, .max = INT64_C(600) * (int64_t)NS_PER_S, .flags = OPTION_LIVE,
 	       .help = "How long reads in hand may take to finish when the daemon is told to stop. "
@@ -37,6 +41,23 @@ static const struct option log_table[] = {
 static const struct option_group log_options =
 	OPTION_GROUP_OF("log", struct settings_log, log_table);
 
+static const struct option cluster_table[] = {
+	OPTION(struct settings_cluster, name, OPTION_STRING, .argument = "NAME", .min = 1,
+	       .max = CLUSTER_NAME_MAX - 1,
+	       .help = "The cluster that this node is part of; the same on all its nodes. Without "
+		       "it the node is alone."),
+	OPTION(struct settings_cluster, secret_file, OPTION_STRING, .argument = "FILE",
+	       .help = "The cluster's keys, one a line, the first is used; the same on all nodes, "
+		       "and readable for the daemon's user alone. `cenote keys generate` makes "
+		       "one."),
+	OPTION(struct settings_cluster, site, OPTION_STRING, .argument = "NAME",
+	       .max = MEMBERSHIP_SITE_MAX - 1,
+	       .help = "The part of the cluster with a fast network among its nodes: blocks are "
+		       "placed within it."),
+};
+static const struct option_group cluster_options =
+	OPTION_GROUP_OF("cluster", struct settings_cluster, cluster_table);
+
 static const struct option settings_table[] = {
 	OPTION(struct settings, node, OPTION_STRUCT, .group = &node_options,
 	       .help = "The node itself."),
@@ -50,6 +71,10 @@ static const struct option settings_table[] = {
 	OPTION(struct settings, mount, OPTION_STRUCT, .group = &mount_options,
 	       .flags = OPTION_REQUIRED,
 	       .help = "Where the data is seen: the mountpoint, and what is mounted below it."),
+	OPTION(struct settings, cluster, OPTION_STRUCT, .group = &cluster_options,
+	       .help = "Which nodes belong together, and by which secret they know each other."),
+	OPTION(struct settings, gossip, OPTION_STRUCT, .group = &membership_options,
+	       .help = "How the nodes of a cluster find and watch each other."),
 };
 
 const struct backing_config *settings_backing(const struct settings *settings, unsigned index)
@@ -122,17 +147,47 @@ static int entries_validate(const struct settings *settings, char *problem, size
 	return 0;
 }
 
+static int cluster_validate(const struct settings *settings, char *problem, size_t problem_size)
+{
+	const struct settings_cluster *cluster = &settings->cluster;
+
+	if (cluster->name && !cluster->secret_file) {
+		snprintf(problem, problem_size,
+			 "setting 'cluster.secret_file' is missing: make one with `cenote keys "
+			 "generate > FILE`, chmod 600 it, and give it to every node");
+		return -EINVAL;
+	}
+	if (!cluster->name && (cluster->secret_file || settings->gossip.join.count > 0)) {
+		snprintf(problem, problem_size,
+			 "setting 'cluster.name' is missing: %s is of no use without it",
+			 cluster->secret_file ? "cluster.secret_file" : "gossip.join");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int directory_validate(const char *name, const char *path, char *problem,
+			      size_t problem_size)
+{
+	if (path[0] == '/')
+		return 0;
+	snprintf(problem, problem_size, "setting 'node.%s': '%s' is not absolute", name, path);
+	return -EINVAL;
+}
+
 static int settings_validate(const void *value, char *problem, size_t problem_size)
 {
 	const struct settings *settings = value;
 	int error;
 
-	if (settings->node.run_dir[0] != '/') {
-		snprintf(problem, problem_size, "setting 'node.run_dir': '%s' is not absolute",
-			 settings->node.run_dir);
-		return -EINVAL;
-	}
-	error = backings_validate(settings, problem, problem_size);
+	error = directory_validate("run_dir", settings->node.run_dir, problem, problem_size);
+	if (!error)
+		error = directory_validate("state_dir", settings->node.state_dir, problem,
+					   problem_size);
+	if (!error)
+		error = cluster_validate(settings, problem, problem_size);
+	if (!error)
+		error = backings_validate(settings, problem, problem_size);
 	return error ? error : entries_validate(settings, problem, problem_size);
 }
 

@@ -3,6 +3,7 @@
  * their own tables; this is where they hang together:
  *
  *	node = { ... };  log = { ... };  cache = { ... };  backings = ( { ... } );  mount = { ... };
+ *	cluster = { ... };  gossip = { ... };
  */
 #pragma once
 
@@ -12,15 +13,18 @@
 
 #include "base/option.h"
 #include "cache/cache.h"
+#include "fabric/gossip/membership.h"
 #include "fuse/mount.h"
 
-#define SETTINGS_PATH_DEFAULT	 "/etc/cenote/cenote.conf"
-#define SETTINGS_RUN_DIR_DEFAULT "/run/cenote"
-#define SETTINGS_PROBLEM_MAX	 512
+#define SETTINGS_PATH_DEFAULT	   "/etc/cenote/cenote.conf"
+#define SETTINGS_RUN_DIR_DEFAULT   "/run/cenote"
+#define SETTINGS_STATE_DIR_DEFAULT "/var/lib/cenote"
+#define SETTINGS_PROBLEM_MAX	   512
 
 struct settings_node {
 	char *name;	       /* NULL: the host's */
 	char *run_dir;	       /* pid file and control socket */
+	char *state_dir;       /* who this node is to its cluster */
 	uint64_t stop_timeout; /* ns; what reads in hand get at SIGTERM; live */
 	bool core_dumps;       /* secrets and payload may end up in a core file */
 };
@@ -29,12 +33,20 @@ struct settings_log {
 	int level; /* enum log_level; live */
 };
 
+struct settings_cluster {
+	char *name; /* NULL: this node is alone, and gossip has nothing to do */
+	char *secret_file;
+	char *site;
+};
+
 struct settings {
 	struct settings_node node;
 	struct settings_log log;
 	struct cache_config cache;
 	struct option_structs backings; /* see settings_backing() */
 	struct mount_config mount;
+	struct settings_cluster cluster;
+	struct membership_config gossip;
 };
 
 extern const struct option_group settings_options; /* of struct settings */

@@ -11,6 +11,8 @@ import time
 
 from contenders import BLOCK_LEN, READAHEAD_LEN
 from dataset import FILES_PER_DIRECTORY, file_key
+from fabric import bench_tcp, bench_verbs
+from gossip import bench_gossip
 from machine import Failed, MemoryPeak, children_cpu_seconds, drop_caches, run
 
 OBJECT = "object/large"
@@ -23,7 +25,10 @@ CROWD_MEMORY_LEN = 256 << 20
 class Bench:
     """What a benchmark needs. say() is told of each figure as it comes."""
 
-    def __init__(self, dataset, reader, report, raw, contenders, sizes, say):
+    def __init__(self, dataset, reader, report, raw, contenders, sizes, say, options):
+        self.directory = options.dir
+        self.programs = os.path.abspath(options.programs)
+        self.repetitions = options.repetitions
         self.dataset = dataset
         self.reader = reader
         self.report = report
@@ -32,6 +37,7 @@ class Bench:
         self.sizes = sizes
         self.say = say
         self.url = None
+        self.wire = None
 
     def in_turn(self, repetition, session, contenders=None):
         """session(contender) for each, another one first in each repetition. A competitor that
@@ -230,4 +236,9 @@ BENCHMARKS = {
     "files": (("files",), bench_files),
     "find": (("keys",), bench_find),
     "readers": (("object", "files"), bench_readers),
+    "tcp": ((), bench_tcp),
+    "verbs": ((), bench_verbs),
+    "gossip": ((), bench_gossip),
 }
+# With a name that stands for several: the wire on this machine and in the virtual one.
+TOGETHER = {"fabric": ("tcp", "verbs")}

@@ -9,7 +9,8 @@ import statistics
 
 Line = collections.namedtuple("Line", "title unit decimals higher_is_better goals")
 
-MB_S, CPU, FILES_S, MIB = "MB/s", "CPU-s/GB", "files/s", "MiB"
+MB_S, CPU, FILES_S, MIB, US = "MB/s", "CPU-s/GB", "files/s", "MiB", "us"
+WIRE_SIZES = {4 << 10: "4 KiB", 64 << 10: "64 KiB", 1 << 20: "1 MiB", 4 << 20: "4 MiB"}
 
 
 def rate(title, unit, **goals):
@@ -22,6 +23,34 @@ def cost(title):
 
 def size(title, **goals):
     return Line(title, MIB, 0, False, goals)
+
+
+def less(title, unit, decimals):
+    """Beside serf, of which we want to be the better or equal."""
+    return Line(title, unit, decimals, False, {"serf": 1})
+
+
+def latency(title, **goals):
+    return Line(title, US, 1, False, goals)
+
+
+def wire_lines():
+    """Of the wire: over TCP on this machine, over verbs in the virtual one."""
+    found = {}
+    for size, text in WIRE_SIZES.items():
+        found |= {
+            f"tcp_bw_{size}": rate(f"reads over tcp, {text}", MB_S, ucp_get=0.95, ucp_am=0.95),
+            f"tcp_bw_{size}_client": cost("  reading side"),
+            f"tcp_bw_{size}_server": cost("  owning side"),
+            f"tcp_lat_{size}": latency("  one at a time, median", ucp_get=1.1, ucp_am=1.1),
+        }
+    for size, text in WIRE_SIZES.items():
+        found |= {
+            f"verbs_bw_{size}": rate(f"reads over verbs (VM), {text}", MB_S, ib_read_bw=0.95)
+            ._replace(decimals=1),
+            f"verbs_lat_{size}": latency("  one at a time, median", ib_read_lat=1.1),
+        }
+    return found
 
 
 LINES = {
@@ -45,7 +74,17 @@ LINES = {
     "readers_shmem": size("  of it RssShmem"),
     "readers_file": size("  of it RssFile"),
     "readers_rate": rate("many readers, cold", MB_S),
+    "gossip_first": less("24 members, kill -9: the first notices", "s", 2),
+    "gossip_all": less("24 members, kill -9: all have noticed", "s", 2),
+    "gossip_loss10": less("10 % loss: living members taken for dead", "members", 0),
+    "gossip_loss25": less("25 % loss: living members taken for dead", "members", 0),
+    "gossip_pause_healthy": less("others paused 2-10 s: healthy ones taken for dead", "members",
+                                 0),
+    "gossip_pause_paused": less("  paused ones taken for dead, by all observers", "times", 0),
+    "gossip_cpu": less("membership, processor time of a member", "ms/s", 2),
+    "gossip_bytes": less("membership, received by a member", "bytes/s", 0),
 }
+LINES |= wire_lines()
 SHOWN = {"curl4m": "curl, 4 MiB ranges", "bound": "arena + 64 MiB"}
 OURS = "cenote"
 
@@ -97,6 +136,8 @@ class Report:
         met = None
         if goal is not None and ratio is not None:
             met = ratio >= goal if line.higher_is_better else ratio <= goal
+        elif goal is not None and value == 0 and ours is not None:
+            met = ours <= 0 or line.higher_is_better
         sign = ">=" if line.higher_is_better else "<="
         return {"name": line.title, "unit": line.unit, "cenote": ours,
                 "beside": SHOWN.get(who, who), "beside_value": value, "ratio": ratio,
@@ -135,4 +176,6 @@ def number(value, decimals):
 def verdict(row):
     if row["met"] is None:
         return ""
-    return "met" if row["met"] else f"short by {row['short_by']:.0%}"
+    if row["met"]:
+        return "met"
+    return f"short by {row['short_by']:.0%}" if row["short_by"] else "missed"

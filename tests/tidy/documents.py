@@ -13,8 +13,8 @@ import tempfile
 DOCUMENTS = ("README.md", "ARCHITECTURE.md")
 CODE = re.compile(r"```(\w*)\n(.*?)```|`([^`\n]+)`|^ {4}(\S[^\n]*)$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:^|[`$ (])(cenoted?)(?: ([a-z]+))?(?=[` ]|$)(.*)")
-SETTING = re.compile(r"(?:node|log|cache|mount)\.([a-z_]+)")
-FILE = re.compile(r"(?<![\w/.-])(?:\./)?((?:tests|tools|cmake|base|s3|cache|fuse)/[\w./-]*\w)|\]\(([\w./-]+)\)")
+SETTING = re.compile(r"(?:node|log|cache|mount|cluster|gossip)\.([a-z_]+)")
+FILE = re.compile(r"(?<![\w/.-])(?:\./)?((?:tests|tools|cmake|base|s3|fabric|cache|fuse)/[\w./-]*\w)|\]\(([\w./-]+)\)")
 
 
 def run(*argv):

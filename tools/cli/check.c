@@ -1,11 +1,13 @@
 /*
  * check.c - `cenote check`: would this configuration work on this machine, and if not, what to do.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "fabric/keyring.h"
 #include "tools/cli/check_backing.h"
 #include "tools/cli/check_report.h"
 #include "tools/cli/check_system.h"
@@ -99,6 +101,40 @@ static void directories_check(struct check_report *report, const struct settings
 	}
 }
 
+/* The keys' file is looked at by the rules of the daemon; its keys stay unsaid. */
+static void cluster_check(struct check_report *report, const struct settings *settings)
+{
+	const struct settings_cluster *cluster = &settings->cluster;
+	char problem[CONTROL_PROBLEM_MAX] = "", text[ADDRESS_TEXT_MAX];
+	struct keyring *ring;
+	struct address address;
+	int error;
+
+	if (!cluster->name)
+		return;
+	error = keyring_load(cluster->secret_file, &ring, problem, sizeof(problem));
+	if (error == -ENOENT)
+		check_report_add(report, CHECK_FAIL, "cluster",
+				 "%s is missing: copy it from another node, or begin a cluster "
+				 "with `cenote keys generate > %s` and chmod 600",
+				 cluster->secret_file, cluster->secret_file);
+	else if (error)
+		check_report_add(report, CHECK_FAIL, "cluster", "%s", problem);
+	if (error)
+		return;
+	keyring_destroy(ring);
+	if (address_parse(settings->gossip.listen, MEMBERSHIP_PORT, &address, problem,
+			  sizeof(problem)) == 0)
+		check_report_add(report, settings->gossip.join.count > 0 ? CHECK_OK : CHECK_WARN,
+				 "cluster", "%s, secret %s, gossip at %s (UDP and TCP)%s",
+				 cluster->name, cluster->secret_file, address_text(&address, text),
+				 settings->gossip.join.count > 0
+					 ? ""
+					 : ": gossip.join names nobody, so this node finds only "
+					   "members that it knows already, or is told by `cenote "
+					   "join`");
+}
+
 static bool daemon_check(struct check_report *report, const char *run_dir)
 {
 	const struct control_request request = { .command = CONTROL_STATUS };
@@ -128,6 +164,7 @@ static void settings_check(struct check_report *report, const struct check_optio
 	config_check(report, options->config, settings);
 	for (unsigned i = 0; i < settings->backings.count; i++)
 		needs.reserve_len += backing_config_memory_max(settings_backing(settings, i));
+	cluster_check(report, settings);
 	needs.daemon_runs = daemon_check(report, settings->node.run_dir);
 	check_system(report, &needs);
 	directories_check(report, settings);

@@ -12,8 +12,17 @@
 #include "tools/settings.h"
 
 const struct command *const commands[] = {
-	&command_status,  &command_check, &command_config, &command_flush, &command_help,
-	&command_version, NULL,
+	&command_status,
+	&command_check,
+	&command_config,
+	&command_flush,
+	&command_members,
+	&command_join,
+	&command_leave,
+	&command_keys,
+	&command_help,
+	&command_version,
+	NULL,
 };
 
 const struct command *command_find(const char *name)

@@ -31,6 +31,10 @@ extern const struct command command_status;
 extern const struct command command_check;
 extern const struct command command_config;
 extern const struct command command_flush;
+extern const struct command command_members;
+extern const struct command command_join;
+extern const struct command command_leave;
+extern const struct command command_keys;
 extern const struct command command_help;
 extern const struct command command_version;
 

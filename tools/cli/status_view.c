@@ -104,6 +104,29 @@ static void mount_print(const struct view *view)
 		entry_print(view, json_array_get(entries, i));
 }
 
+static void cluster_print(const struct view *view)
+{
+	const json_t *cluster = json_object_get(view->report, "cluster");
+	json_t *counts = json_object_get(cluster, "members");
+	const char *standing = text(cluster, "standing");
+	const char *state;
+	json_t *value;
+
+	if (!json_is_object(cluster))
+		return;
+	terminal_print(view->terminal, TERMINAL_BOLD, "\nCLUSTER %s", text(cluster, "name"));
+	terminal_print(view->terminal, TERMINAL_PLAIN, "  this node is %s",
+		       strcmp(standing, "member") == 0 ? text(cluster, "address") : standing);
+	json_object_foreach(counts, state, value) if (json_integer_value(value) > 0) terminal_print(
+		view->terminal,
+		strcmp(state, "dead") == 0 || strcmp(state, "suspect") == 0 ? TERMINAL_WARN
+									    : TERMINAL_PLAIN,
+		"  %" JSON_INTEGER_FORMAT " %s", json_integer_value(value), state);
+	terminal_print(view->terminal, TERMINAL_PLAIN, "\n");
+	if (*text(cluster, "problem"))
+		terminal_print(view->terminal, TERMINAL_BAD, "  %s\n", text(cluster, "problem"));
+}
+
 static void directory_print(const struct view *view, const json_t *directory)
 {
 	char used[TERMINAL_TEXT_MAX], capacity[TERMINAL_TEXT_MAX], share[TERMINAL_TEXT_MAX];
@@ -254,6 +277,13 @@ static const struct {
 	{ "s3", "deadlines", "S3 requests that ran out of time" },
 	{ "s3", "throttled", "answers of S3 to slow down" },
 	{ "s3", "retries", "S3 requests tried again" },
+	{ "gossip", "malformed", "packets that were no gossip, or of another version" },
+	{ "gossip", "foreign", "gossip packets made with a key that this node does not have" },
+	{ "gossip", "forged", "gossip packets that were forged, damaged or of another cluster" },
+	{ "gossip", "replayed", "gossip packets that had come before" },
+	{ "gossip", "refutations", "times that others took this node for dead" },
+	{ "gossip", "deaths", "members found dead" },
+	{ "gossip", "send_errors", "gossip packets that could not be sent" },
 };
 
 static void troubles_print(const struct view *view)
@@ -288,6 +318,7 @@ void status_view_print(const json_t *report, const json_t *before, const struct 
 				  (double)NS_PER_S;
 	header_print(&view);
 	mount_print(&view);
+	cluster_print(&view);
 	space_print(&view);
 	memory_print(&view);
 	reads_print(&view);

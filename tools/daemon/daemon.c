@@ -1,10 +1,12 @@
 /*
  * daemon.c - the life of the daemon.
  *
- *	create  instance -> backing stores -> cache -> mount -> control socket        READY=1
+ *	create  instance -> cluster -> backing stores -> cache -> mount -> control    READY=1
+ *	        socket -> the cluster is told
  *	run     waits on signals and on the mount; SIGHUP: reload
- *	stop    mount (answers the reads in hand, unmounts) -> control socket         STOPPING=1
- *	        -> cache commits to the SSD -> mount -> backing stores -> cache's memory
+ *	stop    the cluster is told -> mount (answers the reads in hand, unmounts)    STOPPING=1
+ *	        -> control socket -> cache commits to the SSD -> mount -> backing stores
+ *	        -> cache's memory
  *
  * The cache's memory goes last: a fetch lands in it until its backing store has let go. The stop
  *runs on a thread of its own, so that a second signal is heard. That one, or a stop that takes too
@@ -32,6 +34,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "tools/daemon/cluster.h"
 #include "tools/daemon/instance.h"
 #include "tools/daemon/process.h"
 #include "tools/daemon/reload.h"
@@ -61,7 +64,7 @@ struct daemon {
 	bool cache_stopped; /* guarded by cache_lock */
 };
 
-#define STOP_WRITING_NS	   (20 * NS_PER_S) /* what the last writes get beyond node.stop_timeout */
+#define STOP_WRITING_NS	   (20 * NS_PER_S) /* what the last writes get beyond the others' times */
 #define STOP_LETTING_GO_NS (2 * NS_PER_S)
 
 static int signals_block(int *out_fd)
@@ -159,9 +162,12 @@ static int rooms_start(struct daemon *daemon, char *problem, size_t problem_size
 	const struct settings *settings = daemon->started;
 	int error;
 
-	error = backings_create(daemon, problem, problem_size);
+	error = cluster_create(rooms, problem, problem_size);
 	if (error)
 		return error;
+	error = backings_create(daemon, problem, problem_size);
+	if (error)
+		goto destroy_cluster;
 	error = cache_create(&settings->cache, rooms->clock, &rooms->cache, problem, problem_size);
 	if (error)
 		goto destroy_backings;
@@ -174,7 +180,12 @@ static int rooms_start(struct daemon *daemon, char *problem, size_t problem_size
 			      problem_size);
 	if (error)
 		goto stop_mount;
+	error = cluster_start(rooms);
+	if (error)
+		goto destroy_server;
 	return 0;
+destroy_server:
+	server_destroy(daemon->server);
 stop_mount:
 	mount_stop(rooms->mount, 0);
 	mount_destroy(rooms->mount);
@@ -183,6 +194,8 @@ stop_cache:
 destroy_backings:
 	backings_destroy(daemon);
 	cache_destroy(rooms->cache);
+destroy_cluster:
+	cluster_destroy(rooms);
 	return error;
 }
 
@@ -264,8 +277,10 @@ static void stop_progress(struct daemon *daemon, enum stop_phase phase)
 
 static void rooms_stop(struct daemon *daemon)
 {
+	cluster_stop(&daemon->rooms);
 	mount_stop(daemon->rooms.mount, daemon->current->node.stop_timeout);
 	server_destroy(daemon->server);
+	cluster_destroy(&daemon->rooms);
 	sd_notify(0, "STATUS=writing the last blocks to the SSD");
 	cache_stop_once(daemon);
 	stop_progress(daemon, STOP_LETTING_GO);
@@ -295,8 +310,9 @@ static void stop_begin(struct daemon *daemon, const char *reason)
 	log_notice("daemon.stop", "reason=\"%s\"", reason);
 	sd_notify(0, "STOPPING=1\nSTATUS=answering the last reads");
 	atomic_store(&daemon->rooms.state, DAEMON_STOPPING);
-	daemon->stop_deadline_ns =
-		clock_after_ns(now_ns, daemon->current->node.stop_timeout + STOP_WRITING_NS);
+	daemon->stop_deadline_ns = clock_after_ns(
+		now_ns, daemon->started->gossip.leave_timeout + daemon->current->node.stop_timeout +
+				STOP_WRITING_NS);
 	if (thread_start(&daemon->stop_thread, "stop", stop_main, daemon) != 0) {
 		stop_main(daemon);
 		daemon->stop_thread = pthread_self();

@@ -12,6 +12,7 @@
 
 #include "base/counter.h"
 #include "base/histogram.h"
+#include "tools/daemon/cluster.h"
 #include "tools/daemon/rooms.h"
 
 static const char *const state_names[] = {
@@ -89,6 +90,9 @@ static json_t *all_counters_json(const struct daemon_rooms *rooms)
 	json_object_set_new(json, "fuse", counters_json(mount_counters(rooms->mount)));
 	json_object_set_new(json, "cache", counters_json(cache_counters(rooms->cache)));
 	json_object_set_new(json, "store", counters_json(cache_store_counters(rooms->cache)));
+	if (rooms->membership)
+		json_object_set_new(json, "gossip",
+				    counters_json(membership_counters(rooms->membership)));
 	for (unsigned i = 0; i < rooms->settings->backings.count; i++) {
 		const struct backing *backing = rooms->backings[i];
 		const struct counters *counters =
@@ -200,13 +204,14 @@ json_t *report_make(const struct daemon_rooms *rooms)
 	uint64_t now_ns = clock_now_ns(rooms->clock);
 
 	return json_pack(
-		"{s:s, s:i, s:o, s:o, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}}",
+		"{s:s, s:i, s:o, s:o, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}}",
 		"version", CENOTE_VERSION, "pid", (int)getpid(), "node",
 		text_json(rooms->node_name), "config", text_json(rooms->config_path), "state",
 		state_names[atomic_load(&rooms->state)], "uptime_ns",
 		(json_int_t)(now_ns - rooms->started_ns), "time_ns", (json_int_t)now_ns, "mount",
 		mount_json(rooms), "backings", backings_json(rooms), "memory", memory_json(rooms),
-		"directories", directories_json(rooms), "counters", all_counters_json(rooms),
-		"latency_ns", "cache_read", histogram_json(cache_read_latency(rooms->cache)),
-		"fuse_read", histogram_json(mount_read_latency(rooms->mount)));
+		"cluster", cluster_json(rooms), "directories", directories_json(rooms), "counters",
+		all_counters_json(rooms), "latency_ns", "cache_read",
+		histogram_json(cache_read_latency(rooms->cache)), "fuse_read",
+		histogram_json(mount_read_latency(rooms->mount)));
 }

@@ -6,6 +6,8 @@
  *	mount: path, entries[]: path, backing, bucket, prefix
  *	backings[]: id, type, description
  *	memory: arena, used, pinned, resident (of the process), peak
+ *	cluster (null when alone): name, id, standing, problem, address, awareness, members: state
+ *	-> count
  *	directories[]: path, state, capacity, used, objects, problem
  *	counters: room -> name (without the room's) -> value; rooms are cache, store, fuse, "s3:ID"
  *for each backing store and "s3", their sum (likewise "directory:ID", "directory") latency_ns:

@@ -9,6 +9,8 @@
 
 #include "base/clock.h"
 #include "cache/cache.h"
+#include "fabric/gossip/membership.h"
+#include "fabric/keyring.h"
 #include "fuse/mount.h"
 #include "tools/settings.h"
 
@@ -27,5 +29,7 @@ struct daemon_rooms {
 	struct backing **backings; /* settings->backings.count of them, in that order */
 	struct cache *cache;
 	struct mount *mount;
-	_Atomic int state; /* enum daemon_state */
+	struct keyring *ring;	       /* NULL: this node is alone */
+	struct membership *membership; /* NULL likewise */
+	_Atomic int state;	       /* enum daemon_state */
 };

@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "tools/control.h"
+#include "tools/daemon/cluster.h"
 #include "tools/daemon/report.h"
 #include "tools/daemon/rooms.h"
 
@@ -84,6 +85,12 @@ static char *request_answer(const struct daemon_rooms *rooms, const char *line, 
 		return control_answer_ok(report_make(rooms));
 	case CONTROL_FLUSH:
 		return flush_answer(rooms, &request);
+	case CONTROL_MEMBERS:
+	case CONTROL_JOIN:
+	case CONTROL_LEAVE:
+	case CONTROL_KEYS:
+	case CONTROL_TASK:
+		return cluster_answer(rooms, &request);
 	case CONTROL_COMMAND_COUNT:
 		break;
 	}

@@ -47,10 +47,13 @@ class Node:
 
     @entries, @backings: as in the configuration. @directories: a list of (path, capacity).
     @settings: by dotted name ("cache.policy": "lru"); replaces what is chosen here.
+    @launcher: words in front of the daemon's, such as those that put it into a namespace.
     """
 
-    def __init__(self, directory, backings, entries, directories=None, settings=None):
+    def __init__(self, directory, backings, entries, directories=None, settings=None,
+                 launcher=()):
         self.directory = directory
+        self.launcher = list(launcher)
         self.mount = directory / "mount"
         self.run_dir = directory / "run"
         self.config_path = directory / "cenote.conf"
@@ -62,7 +65,7 @@ class Node:
         if directories is None:
             directories = [(directory / "cache", "6 GiB")]
         self.config = {
-            "node": {"run_dir": self.run_dir},
+            "node": {"run_dir": self.run_dir, "state_dir": directory / "state"},
             "log": {"level": "debug"},
             "cache": {"memory": "256 MiB",
                       "directories": [{"path": path, "capacity": capacity}
@@ -96,8 +99,8 @@ class Node:
         """Starts the daemon and does not wait. It dies with us: see setpriv(1)."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", BIN_DIR / "cenoted", "--config",
-                 self.config_path], env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
+                [*self.launcher, "setpriv", "--pdeathsig", "KILL", BIN_DIR / "cenoted",
+                 "--config", self.config_path], env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT, cwd="/")
 
     def is_serving(self):

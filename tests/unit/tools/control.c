@@ -12,14 +12,28 @@
 #include <cmocka.h>
 
 #include "base/check.h"
+#include "fabric/gossip/membership.h"
 
 static void test_request_decode__what_encode_writes__is_the_same(void **state)
 {
 	static const struct control_request rows[] = {
-		{ CONTROL_STATUS, 0 },
-		{ CONTROL_FLUSH, 0 },
-		{ CONTROL_FLUSH, 200 },
-		{ CONTROL_FLUSH, CONTROL_FLUSH_MS_MAX },
+		{ .command = CONTROL_STATUS },
+		{ .command = CONTROL_FLUSH },
+		{ .command = CONTROL_FLUSH, .timeout_ms = 200 },
+		{ .command = CONTROL_FLUSH, .timeout_ms = CONTROL_FLUSH_MS_MAX },
+		{ .command = CONTROL_MEMBERS },
+		{ .command = CONTROL_MEMBERS, .first = UINT32_MAX },
+		{ .command = CONTROL_TASK, .task = INT64_MAX },
+		{ .command = CONTROL_LEAVE },
+		{ .command = CONTROL_JOIN,
+		  .address_count = 2,
+		  .addresses = { "[fd00::7]:7472", "gpu-\"7\\" } },
+		{ .command = CONTROL_KEYS, .action = MEMBERSHIP_KEYS_LIST, .local = true },
+		{ .command = CONTROL_KEYS, .action = MEMBERSHIP_KEYS_ADD, .file = "/etc/key" },
+		{ .command = CONTROL_KEYS,
+		  .action = MEMBERSHIP_KEYS_REMOVE,
+		  .key = "0123456789abcdef",
+		  .force = true },
 	};
 
 	(void)state;
@@ -31,8 +45,7 @@ static void test_request_decode__what_encode_writes__is_the_same(void **state)
 		assert_int_equal(len, strlen(line));
 		assert_int_equal(
 			control_request_decode(line, len, &decoded, problem, sizeof(problem)), 0);
-		assert_int_equal(decoded.command, rows[i].command);
-		assert_int_equal(decoded.timeout_ms, rows[i].timeout_ms);
+		assert_memory_equal(&decoded, &rows[i], sizeof(decoded));
 	}
 }
 
@@ -60,13 +73,29 @@ static void test_request_decode__malformed__says_what_is_wrong(void **state)
 		{ "{\"protocol\": 1, \"command\": \"flush\", \"timeout_ms\": 1.5}", "timeout_ms" },
 		{ "{\"protocol\": 1, \"command\": \"flush\", \"timeout_ms\": null}", "timeout_ms" },
 		{ "{\"a\": [[[[[[]]]]]]}", "nested too deep" },
+		{ "{\"protocol\": 1, \"command\": \"status\", \"timeout_ms\": 1}",
+		  "unknown member" },
+		{ "{\"protocol\": 1, \"command\": \"join\"}", "'addresses' is missing" },
+		{ "{\"protocol\": 1, \"command\": \"join\", \"addresses\": []}", "'addresses'" },
+		{ "{\"protocol\": 1, \"command\": \"join\", \"addresses\": [7]}", "'addresses'" },
+		{ "{\"protocol\": 1, \"command\": \"join\", \"addresses\": \"x\"}", "'addresses'" },
+		{ "{\"protocol\": 1, \"command\": \"keys\"}", "'action' is missing" },
+		{ "{\"protocol\": 1, \"command\": \"keys\", \"action\": \"show\"}", "'action'" },
+		{ "{\"protocol\": 1, \"command\": \"keys\", \"action\": \"use\", \"key\": "
+		  "\"0123456789abcdef0\"}",
+		  "'key' is not a text of at most 16" },
+		{ "{\"protocol\": 1, \"command\": \"keys\", \"action\": \"add\", \"local\": 1}",
+		  "'local' is neither" },
+		{ "{\"protocol\": 1, \"command\": \"task\"}", "'task' is missing" },
+		{ "{\"protocol\": 1, \"command\": \"task\", \"task\": -1}", "'task'" },
+		{ "{\"protocol\": 1, \"command\": \"members\", \"first\": 4294967296}", "'first'" },
 		{ "{\"protocol\": 1, \"command\": \"\\u0000\"}", "not a JSON object" },
 		{ "{\"protocol\": 1, \"command\": \"\xff\"}", "not a JSON object" },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-		struct control_request request = { CONTROL_FLUSH, 77 };
+		struct control_request request = { .command = CONTROL_FLUSH, .timeout_ms = 77 };
 		char problem[CONTROL_PROBLEM_MAX];
 
 		assert_int_equal(control_request_decode(rows[i].line, strlen(rows[i].line),

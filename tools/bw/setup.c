@@ -1,0 +1,104 @@
+/*
+ * setup.c - the settings of a transport from those of the command line.
+ */
+#include "tools/bw/setup.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+int setup_init(struct setup *setup, const struct wire_options *options, struct keyring *ring)
+{
+	memset(setup, 0, sizeof(*setup));
+	setup->options = options;
+	snprintf(setup->identity.cluster, sizeof(setup->identity.cluster), "%s", options->cluster);
+	random_bytes(setup->identity.member.bytes, sizeof(setup->identity.member.bytes));
+	setup->identity.boot = random_seed();
+	setup->identity.ring = ring;
+	return transport_counters_init(&setup->counters);
+}
+
+void setup_fini(struct setup *setup)
+{
+	counters_fini(&setup->counters);
+}
+
+/* @wanted within what the transport accepts for its option @name. */
+static int64_t within(const char *name, uint64_t wanted)
+{
+	const struct option *option = option_find(&transport_options, name);
+
+	if (wanted < (uint64_t)option->min)
+		return option->min;
+	return wanted > (uint64_t)option->max ? option->max : (int64_t)wanted;
+}
+
+/* The settings whose memory is not @config's: borrowed for the call of transport_open(). */
+static void borrow(struct transport_config *config, const struct wire_options *options,
+		   char *listen)
+{
+	config->listen = listen;
+	config->devices = options->ib_dev;
+}
+
+static void config_fill(struct transport_config *config, const struct wire_options *options,
+			const struct setup_shape *shape)
+{
+	uint64_t slices = (shape->len_max + options->slice_len - 1) / options->slice_len;
+
+	config->kind = options->transport;
+	config->gid_index = options->gid_index;
+	config->traffic_class = options->tclass;
+	config->pkey_index = options->pkey_index;
+	config->slice_len = options->slice_len;
+	config->connect_timeout = shape->connect_timeout_ns;
+	config->read_timeout = shape->read_timeout_ns;
+	config->reads_max = within("reads_max", shape->depth);
+	config->queue_depth = within("queue_depth", shape->depth * (slices ? slices : 1));
+	config->busy_poll =
+		options->events ? 0 : (uint64_t)within("busy_poll", shape->busy_poll_ns);
+}
+
+int setup_open(struct setup *setup, const struct setup_shape *shape,
+	       const struct transport_events *events, struct transport **out_transport,
+	       char *problem, size_t problem_size)
+{
+	const struct transport_environment environment = {
+		.clock = clock_system(),
+		.seed = random_seed(),
+		.identity = &setup->identity,
+		.events = *events,
+		.counters = &setup->counters,
+	};
+	struct transport_config defaults, config;
+	char *listen = strdup(shape->listen);
+	int error = listen ? option_defaults(&transport_options, &defaults) : -ENOMEM;
+
+	if (error) {
+		free(listen);
+		snprintf(problem, problem_size, "out of memory");
+		return error;
+	}
+	config = defaults;
+	config_fill(&config, setup->options, shape);
+	borrow(&config, setup->options, listen);
+	error = transport_open(&config, &environment, out_transport, problem, problem_size);
+	option_free(&transport_options, &defaults);
+	free(listen);
+	return error;
+}
+
+static uint64_t timeval_ns(const struct timeval *time)
+{
+	return (uint64_t)time->tv_sec * NS_PER_S + (uint64_t)time->tv_usec * 1000;
+}
+
+uint64_t setup_cpu_ns(void)
+{
+	struct rusage usage;
+
+	if (getrusage(RUSAGE_SELF, &usage) != 0)
+		return 0;
+	return timeval_ns(&usage.ru_utime) + timeval_ns(&usage.ru_stime);
+}
