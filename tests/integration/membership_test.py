@@ -11,18 +11,20 @@ import threading
 
 from harness import case, cluster, network
 
+FLOOD_RATE = 10000  # packets a second
 FLOOD = """
 import os, socket, sys, time
-port = int(sys.argv[2])
+address, port, seconds, key, rate = sys.argv[1], *map(str, sys.argv[2:])
+head = b"CeGo\\x01\\x00\\x00\\x00"
+sent, started = 0, time.monotonic()
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-    end = time.monotonic() + float(sys.argv[3])
-    head = b"CeGo\\x01\\x00\\x00\\x00"
-    sent = 0
-    while time.monotonic() < end:
-        body = os.urandom(200)
-        for packet in (body, head + body, head + bytes.fromhex(sys.argv[4]) + body):
-            out.sendto(packet, (sys.argv[1], port))
-            sent += 1
+    while time.monotonic() < started + float(seconds):
+        while sent < (time.monotonic() - started) * float(rate):
+            body = os.urandom(200)
+            for packet in (body, head + body, head + bytes.fromhex(key) + body):
+                out.sendto(packet, (address, int(port)))
+                sent += 1
+        time.sleep(0.005)
 print(sent)
 """
 PORT = 7472
@@ -217,8 +219,8 @@ class Membership(case.Case):
         key = self.keys_of(n1)["used"]
         sent = subprocess.run(
             [*self.network.hosts[4].enter, "/usr/bin/python3", "-c", FLOOD, made.address(n1),
-             str(PORT), "8", key], stdout=subprocess.PIPE, check=True, text=True)
-        self.assertGreater(int(sent.stdout), 8 * 3000, "thousands a second")
+             str(PORT), "8", key, str(FLOOD_RATE)], stdout=subprocess.PIPE, check=True, text=True)
+        self.assertGreater(int(sent.stdout), 8 * FLOOD_RATE / 2, "thousands a second")
         for member, before in zip(made.members, probes):
             self.assertGreater(member.counter("probes"), before + 10)
             self.assertEqual(member.counter("suspicions"), 0, member.name)

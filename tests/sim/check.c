@@ -17,10 +17,9 @@
 
 #include "tests/sim/sim.h"
 
-#define CHECK_EVERY_NS (100 * NS_PER_MS)
-#define CHECK_LARGE_NS (5 * NS_PER_S)
-#define SMALL	       64
-#define WELL_NS	       (60 * NS_PER_S) /* after an illness, what was said then is out of date */
+/* Changes are looked at when they happen; all that is in a view, every so often. */
+#define CHECK_EVERY_NS(members) (10 * NS_PER_MS * (members))
+#define WELL_NS			(60 * NS_PER_S) /* after an illness, what was said then is out of date */
 
 void sim_fail(const struct sim *sim, const char *format, ...)
 {
@@ -105,7 +104,7 @@ void sim_check(struct sim *sim)
 {
 	uint32_t count = sim->config.members;
 
-	sim->next_check = sim->now + (count <= SMALL ? CHECK_EVERY_NS : CHECK_LARGE_NS);
+	sim->next_check = sim->now + CHECK_EVERY_NS(count);
 	if (count > SIM_SHADOW_MAX)
 		return;
 	for (uint32_t i = 0; i < count; i++)

@@ -6,6 +6,7 @@
     node       cenoted with its configuration, status, and ways to end
     network    hosts: network namespaces at a bridge, whose links can be cut and can lose packets
     cluster    nodes in them that are members of one cluster
+    program    a program that runs beside the test: its output, signals, its end
     disk       small file systems on loop devices, that can be filled and can fail
     content    bytes that know where they belong
     reader     reads in processes of their own, with a bound

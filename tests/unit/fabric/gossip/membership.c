@@ -127,11 +127,13 @@ static struct node *node_make(struct rig *rig, unsigned index, const struct vari
 					  .details = &details };
 	uint8_t key[KEYRING_KEY_LEN];
 	char problem[MEMBERSHIP_PROBLEM_MAX], text[ADDRESS_TEXT_MAX];
+	char parent[sizeof(rig->dir)]; /* gcc cannot tell that members of the rig do not overlap */
 
+	memcpy(parent, rig->dir, sizeof(parent));
 	snprintf(details.name, sizeof(details.name), "n%u", index);
-	snprintf(node->dir, sizeof(node->dir), "%s/%s%u", rig->dir,
+	snprintf(node->dir, sizeof(node->dir), "%s/%s%u", parent,
 		 variant->state_dir ? variant->state_dir : "n", index);
-	snprintf(node->secret, sizeof(node->secret), "%s/secret%u", rig->dir, index);
+	snprintf(node->secret, sizeof(node->secret), "%s/secret%u", parent, index);
 	assert_int_equal(keyring_create(&node->ring), 0);
 	rig_key(variant->key ? variant->key : 1, key);
 	assert_int_equal(keyring_add(node->ring, key), 0);
