@@ -154,10 +154,18 @@ static void send_batch(struct ucx_batch *batch)
 	end_batch(batch, UCS_PTR_STATUS(request));
 }
 
+/* Many small ones, which UCX copies together, or a few long ones, which it sends from where they
+   lie, as far as its tcp takes that many places at once. */
 static bool joins(const struct ucx_batch *batch, const struct ucx_want *next)
 {
-	return !batch->count || (batch->count < UCX_PIECES_MAX && batch->bytes < UCX_GATHERED_MAX &&
-				 next->len <= UCX_GATHERED_MAX - batch->bytes);
+	size_t bytes = batch->bytes + next->len;
+
+	if (!batch->count)
+		return true;
+	if (bytes <= UCX_GATHERED_MAX)
+		return batch->count < UCX_PIECES_MAX;
+	return batch->count < UCX_LONG_PIECES_MAX && bytes <= UCX_EAGER_MAX &&
+	       bytes <= batch->link->eager_max;
 }
 
 static void join(struct ucx_batch *batch, const struct ucx_want *next)

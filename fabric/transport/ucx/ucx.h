@@ -49,6 +49,7 @@
 #define UCX_RECEIVE_FRAME_LEN (256u << 10)		    /* UCX_TCP_RX_SEG_SIZE */
 #define UCX_EAGER_MAX	      (UCX_RECEIVE_FRAME_LEN - 512) /* less the heads of UCX and ours */
 #define UCX_ZCOPY_MIN	      (32u << 10) /* from here on sent from where it lies */
+#define UCX_LONG_PIECES_MAX   4		  /* in one answer that is longer than that: */
 #define UCX_GATHERED_MAX      (24u << 10) /* small pieces gathered in one answer, together */
 
 #define UCX_UNPROVEN_MAX     64 /* connections that have not said HELLO, or were refused */

@@ -114,10 +114,10 @@ static void request_control(struct verbs_rail *rail, struct rdma_cm_id *id,
 /* The connection of that session, if whoever asks knows its proof. */
 static struct verbs_link *link_of(struct verbs *verbs, const struct wire_hello *hello)
 {
-	struct verbs_link *link;
 	uint8_t tag[WIRE_SECRET_LEN];
 
-	TAILQ_FOREACH (link, &verbs->links, by_verbs) {
+	for (struct verbs_link *link = TAILQ_FIRST(&verbs->links); link;
+	     link = TAILQ_NEXT(link, by_verbs)) {
 		if (link->base.active || link->session != hello->session ||
 		    link->state == VERBS_LINK_FENCING)
 			continue;

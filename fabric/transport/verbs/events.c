@@ -93,7 +93,6 @@ static int take_connection_events(struct verbs *verbs)
 static void port_event(struct verbs_rail *rail, bool up)
 {
 	struct verbs *verbs = rail->verbs;
-	struct verbs_queue *queue;
 
 	if (up && rail->state == VERBS_RAIL_DOWN) {
 		rail->state = VERBS_RAIL_LIVE;
@@ -107,7 +106,8 @@ static void port_event(struct verbs_rail *rail, bool up)
 		if (at_ns < verbs->timer_ns)
 			verbs->timer_ns = at_ns;
 		/* whoever has another rail need not see whether it comes back at once */
-		TAILQ_FOREACH (queue, &rail->queues, by_rail) {
+		for (struct verbs_queue *queue = TAILQ_FIRST(&rail->queues); queue;
+		     queue = TAILQ_NEXT(queue, by_rail)) {
 			if (verbs_link_has_other(queue))
 				verbs_queue_break(queue, "its port is down");
 		}

@@ -279,7 +279,6 @@ static void link_time(struct verbs_link *link)
 static void rail_time(struct verbs_rail *rail, uint64_t now_ns)
 {
 	uint64_t at_ns = clock_after_ns(rail->down_ns, VERBS_DOWN_NS);
-	struct verbs_queue *queue;
 
 	if (rail->state != VERBS_RAIL_DOWN)
 		return;
@@ -288,19 +287,19 @@ static void rail_time(struct verbs_rail *rail, uint64_t now_ns)
 			rail->verbs->timer_ns = at_ns;
 		return;
 	}
-	TAILQ_FOREACH (queue, &rail->queues, by_rail) {
+	for (struct verbs_queue *queue = TAILQ_FIRST(&rail->queues); queue;
+	     queue = TAILQ_NEXT(queue, by_rail)) {
 		verbs_queue_break(queue, "its port is down");
 	}
 }
 
 static void run_timers(struct verbs *verbs, uint64_t now_ns)
 {
-	struct verbs_link *link;
-
 	verbs->timer_ns = CLOCK_NEVER;
 	for (unsigned i = 0; i < verbs->rail_count; i++)
 		rail_time(verbs->rails[i], now_ns);
-	TAILQ_FOREACH (link, &verbs->links, by_verbs) {
+	for (struct verbs_link *link = TAILQ_FIRST(&verbs->links); link;
+	     link = TAILQ_NEXT(link, by_verbs)) {
 		if (link->timer_ns <= now_ns)
 			link_time(link);
 		if (link->timer_ns < verbs->timer_ns)

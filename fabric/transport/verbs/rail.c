@@ -17,8 +17,8 @@
 #include "fabric/transport/verbs/verbs.h"
 
 #define SLAB_BUFFERS	64
-#define BUFFER_STRIDE	((VERBS_MESSAGE_LEN + 63u) / 64 * 64)
-#define SLAB_LEN	(((size_t)SLAB_BUFFERS * BUFFER_STRIDE + 4095) / 4096 * 4096)
+#define BUFFER_STRIDE	(((size_t)VERBS_MESSAGE_LEN + 63) / 64 * 64)
+#define SLAB_LEN	((SLAB_BUFFERS * BUFFER_STRIDE + 4095) / 4096 * 4096)
 #define RECEIVES_MAX	(VERBS_COMPLETIONS / 2)
 #define RECEIVE_ID	(UINT64_C(0xffff) << 48) /* no queue has that handle */
 #define POLL_MAX	256
@@ -181,7 +181,7 @@ static int grow(struct verbs_rail *rail)
 		struct verbs_buffer *buffer = &slab->buffers[i];
 
 		*buffer = (struct verbs_buffer){
-			.data = (uint8_t *)slab->memory + (size_t)i * BUFFER_STRIDE,
+			.data = (uint8_t *)slab->memory + i * BUFFER_STRIDE,
 			.lkey = slab->mr->lkey,
 			.index = rail->buffer_count,
 		};
@@ -349,8 +349,6 @@ void verbs_rail_quiet(struct verbs_rail *rail)
 
 void verbs_rail_die(struct verbs_rail *rail, const char *why)
 {
-	struct verbs_queue *queue;
-
 	if (rail->state == VERBS_RAIL_DEAD || rail->state == VERBS_RAIL_ABSENT)
 		return;
 	log_error("transport.rail_dead",
@@ -360,7 +358,8 @@ void verbs_rail_die(struct verbs_rail *rail, const char *why)
 	rail->state = VERBS_RAIL_DEAD;
 	rail->verbs->broken = true;
 	rail->verbs->flush_ns = 0;
-	TAILQ_FOREACH (queue, &rail->queues, by_rail) {
+	for (struct verbs_queue *queue = TAILQ_FIRST(&rail->queues); queue;
+	     queue = TAILQ_NEXT(queue, by_rail)) {
 		verbs_queue_break(queue, why);
 	}
 }

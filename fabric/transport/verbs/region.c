@@ -108,9 +108,8 @@ void verbs_region_remove(void *backend, struct transport_region *region)
 
 void verbs_regions_release(struct verbs *verbs, unsigned rail)
 {
-	struct verbs_region *item;
-
-	TAILQ_FOREACH (item, &verbs->regions, by_verbs) {
+	for (struct verbs_region *item = TAILQ_FIRST(&verbs->regions); item;
+	     item = TAILQ_NEXT(item, by_verbs)) {
 		deregister(item, rail);
 	}
 }

@@ -102,7 +102,7 @@ static int choose_named(struct verbs *verbs, const struct option_strings *names,
 			return -ENODEV;
 		}
 		if (i == TRANSPORT_RAILS_MAX) {
-			snprintf(problem, problem_size, "at most %u devices", TRANSPORT_RAILS_MAX);
+			snprintf(problem, problem_size, "at most %d devices", TRANSPORT_RAILS_MAX);
 			return -EINVAL;
 		}
 		for (unsigned j = 0; j < verbs->rail_count; j++)
@@ -145,10 +145,10 @@ static int choose(struct verbs *verbs, const struct transport_config *config, ch
 	struct choice *all = calloc(1, sizeof(*all));
 	struct address listen = { 0 };
 	size_t len = 0;
-	int error = all ? 0 : -ENOMEM;
+	int error;
 
-	if (error)
-		return error;
+	if (!all)
+		return -ENOMEM;
 	if (config->listen &&
 	    address_parse(config->listen, TRANSPORT_PORT, &listen, problem, problem_size))
 		listen = (struct address){ 0 };
@@ -198,8 +198,11 @@ static int open_rails(struct verbs *verbs, char *problem, size_t problem_size)
 		if (!rail->port.usable) {
 			len = say(problem, problem_size, len, verbs_rail_name(rail),
 				  rail->port.problem);
-			log_warning("transport.rail_absent", "device=%s problem=\"%s\"",
+			log_warning("transport.rail_absent",
+				    "device=%s problem=\"%s\" impact=\"it is not used until the "
+				    "next start\"",
 				    verbs_rail_name(rail), rail->port.problem);
+			verbs_rail_close(rail);
 			continue;
 		}
 		int error = verbs_rail_open(rail, problem, problem_size);
@@ -393,7 +396,6 @@ static void verbs_close(void *backend)
 {
 	struct verbs *verbs = backend;
 	struct epoll_event event;
-	struct verbs_link *link;
 
 	/* nobody comes in any more; the rest ends by itself, at flush_ns at the latest */
 	for (unsigned i = 0; i < verbs->rail_count; i++) {
@@ -401,7 +403,8 @@ static void verbs_close(void *backend)
 			rdma_destroy_id(verbs->rails[i]->listener);
 		verbs->rails[i]->listener = NULL;
 	}
-	TAILQ_FOREACH (link, &verbs->links, by_verbs) {
+	for (struct verbs_link *link = TAILQ_FIRST(&verbs->links); link;
+	     link = TAILQ_NEXT(link, by_verbs)) {
 		verbs_link_fence(link, -ECANCELED, "closing");
 	}
 	while (!TAILQ_EMPTY(&verbs->links)) {

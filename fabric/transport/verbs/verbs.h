@@ -163,7 +163,7 @@ struct verbs_rail {
 
 	struct ibv_wc early[VERBS_POLL_BATCH]; /* found while going to sleep */
 	int early_count;
-	TAILQ_HEAD(, verbs_queue) queues;
+	TAILQ_HEAD(verbs_queues, verbs_queue) queues;
 	struct verbs_queue *by_qp; /* control queues */
 };
 
@@ -254,7 +254,7 @@ struct verbs {
 	bool polling;	   /* inside poll(): who starts something need not post it at once */
 	unsigned idle;	   /* polls since the descriptors were looked at */
 	uint64_t timer_ns; /* no link's is earlier */
-	TAILQ_HEAD(, verbs_region) regions;
+	TAILQ_HEAD(verbs_regions, verbs_region) regions;
 	/* a queue's handle is its place here */
 	struct verbs_queue **handles;
 	unsigned handle_count;

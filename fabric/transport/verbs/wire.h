@@ -25,7 +25,7 @@
 #include "base/address.h"
 #include "fabric/transport/backend.h"
 
-#define WIRE_VERSION	 1
+#define WIRE_VERSION	 1u
 #define WIRE_HELLO_LEN	 56 /* all that a connect request takes */
 #define WIRE_WELCOME_LEN 16
 #define WIRE_REFUSAL_MAX (6 + TRANSPORT_REFUSAL_MAX) /* at most 148 */
