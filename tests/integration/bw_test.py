@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import socketserver
+import struct
 import subprocess
 import sys
 import threading
@@ -20,16 +21,52 @@ from harness import case, network, node, program, wait
 PROGRAM = node.BIN_DIR / "cenote-bw"
 BOUND_S = 120
 MIB = 1 << 20
+LISTENING = "0A"  # in /proc/net/tcp
 GARBAGE = (b"", b"\0" * 4096, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00" * 100,
            secrets.token_bytes(65536))
+
+
+class Host:
+    """One of the hosts at the bridge. `ip netns exec`: UCX looks for interfaces in /sys, which has to
+    be this host's."""
+
+    def __init__(self, host):
+        self.namespace, self.address = host.namespace, host.address
+
+    def command(self, argv):
+        """@argv as it is run on this host; it dies with us."""
+        return ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", self.namespace,
+                "setpriv", "--pdeathsig", "KILL", *map(str, argv)]
+
+    def run(self, *argv, data=b""):
+        """Runs a program on this host. Return: what it printed."""
+        return subprocess.run(self.command(argv), input=data, check=True, timeout=BOUND_S,
+                              stdout=subprocess.PIPE).stdout.decode()
+
+    def received(self):
+        """Bytes that came in by the wire so far."""
+        return int(self.run("cat", "/sys/class/net/eth0/statistics/rx_bytes"))
+
+    def is_up(self):
+        return self.run("cat", "/sys/class/net/eth0/operstate").strip() == "up"
+
+    def listening(self):
+        """(address, port) of all that listens at TCP over IPv4 on this host."""
+        rows = (line.split() for line in self.run("cat", "/proc/net/tcp").splitlines()[1:])
+        places = (row[1].split(":") for row in rows if row[3] == LISTENING)
+        return sorted((socket.inet_ntoa(struct.pack("=I", int(address, 16))), int(port, 16))
+                      for address, port in places)
 
 
 class Bw(unittest.TestCase):
     maxDiff = 4000
 
     def setUp(self):
-        self.network = network.Network()
-        self.addCleanup(self.network.close)
+        hosts = network.Network(2)
+        self.addCleanup(hosts.close)
+        self.a, self.b = map(Host, hosts.hosts)
+        # UCX leaves out what has no carrier when it is opened
+        wait.until(lambda: self.a.is_up() and self.b.is_up(), BOUND_S, "the hosts' links are up")
         self.programs = []
         self.addCleanup(self.check_sanitizers)
         self.secret = self.secret_file()
@@ -56,14 +93,14 @@ class Bw(unittest.TestCase):
 
     def serve(self, *arguments, secret=None):
         """A server on host a. Its events are lines of JSON."""
-        server = self.start(self.network.a, "serve", "--json", "--transport=ucx", "--secret-file",
+        server = self.start(self.a, "serve", "--json", "--transport=ucx", "--secret-file",
                             secret or self.secret, *arguments)
         server.wait_for_text('"listening"')
         return server
 
     def client(self, *arguments, secret=None, to=None):
         """A client on host b."""
-        return self.start(self.network.b, to or self.network.a.address, "--transport=ucx",
+        return self.start(self.b, to or self.a.address, "--transport=ucx",
                           "--secret-file", secret or self.secret, *arguments)
 
     def measure(self, *arguments, status=0, **keywords):
@@ -74,9 +111,9 @@ class Bw(unittest.TestCase):
 
     def reading(self, *arguments):
         """A client that has read something: it is past connecting, and measures."""
-        before = self.network.b.received()
+        before = self.b.received()
         client = self.client(*arguments)
-        client.wait_until(lambda: self.network.b.received() - before > 64 * MIB, BOUND_S,
+        client.wait_until(lambda: self.b.received() - before > 64 * MIB, BOUND_S,
                           "64 MiB have arrived")
         return client
 
@@ -238,7 +275,7 @@ class Refusing(Bw):
 
     def test_random_bytes_on_every_port__the_server_goes_on(self):
         server = self.serve("--threads=2")
-        places = self.network.a.listening()
+        places = self.a.listening()
         self.assertGreaterEqual(len(places), 2)
         for place in places:
             for data in GARBAGE:
@@ -257,12 +294,11 @@ class Refusing(Bw):
                   "except OSError:\n"
                   "    pass\n")
         address = "127.0.0.1" if address == "0.0.0.0" else address
-        subprocess.run(self.network.a.command([sys.executable, "-c", script, address, port]),
-                       input=data, check=True, timeout=BOUND_S)
+        self.a.run(sys.executable, "-c", script, address, port, data=data)
 
     def test_port_in_use__the_second_server_says_so(self):
         self.serve()
-        second = self.start(self.network.a, "serve", "--transport=ucx", "--secret-file",
+        second = self.start(self.a, "serve", "--transport=ucx", "--secret-file",
                             self.secret)
         self.assertEqual(second.ended(BOUND_S), 1, second.describe())
         self.assertRegex(second.stderr, "7480.*(in use|EADDRINUSE)")

@@ -242,6 +242,7 @@ static int host_open(struct host *host)
 		.listen = address_text(&address, listen),
 		.len_max = common->options->wire.slice_len,
 		.depth = READS_MAX,
+		.threads = (unsigned)common->options->threads,
 		.busy_poll_ns = BUSY_POLL_NS,
 		.read_timeout_ns = READ_TIMEOUT_NS,
 		.connect_timeout_ns = READ_TIMEOUT_NS,
@@ -257,6 +258,16 @@ static int host_open(struct host *host)
 		host->transport = NULL;
 	}
 	return error;
+}
+
+static void sessions_end(struct host *host)
+{
+	struct session *each, *next;
+
+	for (each = TAILQ_FIRST(&host->sessions); each; each = next) {
+		next = TAILQ_NEXT(each, by_host);
+		session_end(each, "the server ends");
+	}
 }
 
 static void host_opened(struct host *host, bool is_open)
@@ -284,8 +295,7 @@ static void *host_main(void *argument)
 	}
 	host_opened(host, false);
 	transport_close(host->transport);
-	while (!TAILQ_EMPTY(&host->sessions))
-		session_end(TAILQ_FIRST(&host->sessions), "the server ends");
+	sessions_end(host);
 	reverse_free_all(host);
 	return NULL;
 }

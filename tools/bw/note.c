@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 
+#define PORTS_LEN  (2 * (size_t)NOTE_PORTS_MAX)
 #define NOTE_MAGIC UINT32_C(0x42577463) /* "ctWB" */
 
 /* The 64-bit fields, in their order on the wire. */
@@ -55,7 +56,7 @@ void note_encode(const struct note *note, uint8_t out[NOTE_LEN])
 	*p++ = (uint8_t)note->port_count;
 	for (unsigned i = 0; i < note->port_count; i++)
 		bytes_put_u16(p + 2 * (size_t)i, note->ports[i]);
-	p += 2 * NOTE_PORTS_MAX;
+	p += PORTS_LEN;
 	memcpy(p, note->text, strnlen(note->text, NOTE_TEXT_MAX - 1));
 }
 
@@ -108,7 +109,7 @@ int note_decode(const void *data, size_t len, struct note *out)
 		long_set(&note, long_fields[i], bytes_get_u64(p));
 	if (note.verify > 1 || address_decode(p, &note.address) != 0 ||
 	    ports_decode(p + ADDRESS_WIRE_LEN, &note) != 0 ||
-	    text_decode(p + ADDRESS_WIRE_LEN + 1 + 2 * NOTE_PORTS_MAX, &note) != 0)
+	    text_decode(p + ADDRESS_WIRE_LEN + 1 + PORTS_LEN, &note) != 0)
 		return -EBADMSG;
 	*out = note;
 	return 0;

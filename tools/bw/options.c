@@ -46,7 +46,7 @@ static const char *const test_names[] = { "all", "bw", "lat", NULL };
 		     .help = "A longer read goes over the wire as several of this length."),       \
 		WIRE(owner, events, OPTION_BOOL, .letter = 'e',                                    \
 		     .help = "Sleep until something completes. Without it completions are "        \
-			     "polled for, which takes a processor and no detour."),                \
+			     "polled for, as long as there is a processor to spare."),             \
 		WIRE(owner, secret_file, OPTION_STRING, .letter = 'k', .argument = "FILE",         \
 		     .help = "The cluster's secret, which both sides must know: 64 hexadecimal "   \
 			     "digits, as of `openssl rand -hex 32`, in a file that only its "      \

@@ -132,7 +132,7 @@ static int memory_check(const struct plan *plan, const struct client_options *op
 {
 	char needed[TERMINAL_TEXT_MAX], limit[TERMINAL_TEXT_MAX];
 	uint64_t all;
-	uint64_t ways = plan->connections * (plan->bidirectional ? 2u : 1u);
+	uint64_t ways = (uint64_t)plan->connections * (plan->bidirectional ? 2 : 1);
 
 	if (!__builtin_mul_overflow(plan->lane_len, ways, &all) && all <= options->memory)
 		return 0;

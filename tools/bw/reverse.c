@@ -257,6 +257,10 @@ void reverse_turn(struct host *host)
 
 void reverse_free_all(struct host *host)
 {
-	while (!TAILQ_EMPTY(&host->reverses))
-		reverse_free(TAILQ_FIRST(&host->reverses));
+	struct reverse *each, *next;
+
+	for (each = TAILQ_FIRST(&host->reverses); each; each = next) {
+		next = TAILQ_NEXT(each, by_host);
+		reverse_free(each);
+	}
 }

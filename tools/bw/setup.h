@@ -20,9 +20,10 @@ struct setup {
 
 /* What one transport has to hold. */
 struct setup_shape {
-	const char *listen;    /* "ADDRESS:PORT" */
-	uint64_t len_max;      /* of a read */
-	unsigned depth;	       /* reads in flight */
+	const char *listen; /* "ADDRESS:PORT" */
+	uint64_t len_max;   /* of a read */
+	unsigned depth;	    /* reads in flight */
+	unsigned threads; /* that poll: without a processor more than that, none does so for long */
 	uint64_t busy_poll_ns; /* unless --events */
 	uint64_t read_timeout_ns;
 	uint64_t connect_timeout_ns;

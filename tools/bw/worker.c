@@ -14,10 +14,10 @@
 #include "tools/bw/worker_internal.h"
 #include "tools/terminal.h"
 
-#define REST_NS	       (100 * NS_PER_MS)
-#define BUSY_POLL_NS   NS_PER_S
-#define ANSWER_NS      (2 * NS_PER_S) /* a stopped server is no reason to wait longer */
-#define CLOSING_ANSWER "the server does not answer questions"
+#define REST_NS	     (100 * NS_PER_MS)
+#define BUSY_POLL_NS NS_PER_S
+#define USAGE_NS     (2 * NS_PER_S) /* a stopped server is no reason to wait longer */
+#define NO_ANSWER    "the server does not answer questions"
 
 int worker_turn(struct worker *worker, uint64_t until_ns)
 {
@@ -67,12 +67,12 @@ static int await(struct worker *worker, struct lane *lane, const bool *flag, uin
 	return 0;
 }
 
-/* Asks and waits for an answer of @kind. Return: 0; -EPROTO: another answer, a FAILED's text is in
-   lane->answer; as await(). */
+/* Asks and waits for an answer of @kind, at most @patience_ns. Return: 0; -EPROTO: another answer,
+   a FAILED's text is in lane->answer; as await(). */
 static int ask(struct worker *worker, struct lane *lane, const struct note *question,
-	       enum note_kind kind)
+	       enum note_kind kind, uint64_t patience_ns)
 {
-	uint64_t deadline_ns = clock_after_ns(clock_now_ns(clock_system()), ANSWER_NS);
+	uint64_t deadline_ns = clock_after_ns(clock_now_ns(clock_system()), patience_ns);
 	int error = lane_ask(lane, question, deadline_ns);
 
 	if (!error)
@@ -87,7 +87,7 @@ static const char *answer_problem(const struct lane *lane, int error)
 	if (error == -EPROTO && lane->answer.kind == NOTE_FAILED)
 		return lane->answer.text;
 	if (error == -ETIMEDOUT)
-		return CLOSING_ANSWER;
+		return NO_ANSWER;
 	return lane->is_down && *lane->why ? lane->why : error_text(error);
 }
 
@@ -95,7 +95,8 @@ static int hello(struct worker *worker, struct lane *lane)
 {
 	const struct note question = { .kind = NOTE_HELLO, .address = lane->ours };
 	char address[ADDRESS_TEXT_MAX], region[TERMINAL_TEXT_MAX], len[TERMINAL_TEXT_MAX];
-	int error = ask(worker, lane, &question, NOTE_INFO);
+	int error =
+		ask(worker, lane, &question, NOTE_INFO, worker->common->options->connect_timeout);
 
 	address_text(&lane->server, address);
 	if (error) {
@@ -130,6 +131,7 @@ static int lane_start(struct worker *worker, struct lane *lane)
 		.listen = common->listen,
 		.len_max = common->plan->len_max,
 		.depth = common->plan->depth_max,
+		.threads = common->plan->threads,
 		.busy_poll_ns = BUSY_POLL_NS,
 		.read_timeout_ns = common->options->read_timeout,
 		.connect_timeout_ns = common->options->connect_timeout,
@@ -176,7 +178,7 @@ static void usage_ask(struct worker *worker, bool before)
 	if (worker->index != 0)
 		return;
 	worker->usage_known = (before || worker->usage_known) && !lane->is_down &&
-			      ask(worker, lane, &question, NOTE_USAGE) == 0;
+			      ask(worker, lane, &question, NOTE_USAGE, USAGE_NS) == 0;
 	if (!worker->usage_known)
 		return;
 	if (before)
@@ -199,7 +201,9 @@ static int reverse_start(struct worker *worker, struct lane *lane, const struct 
 		.verify = worker->common->plan->verify,
 		.address = lane->ours,
 	};
-	int error = ask(worker, lane, &question, NOTE_REVERSE_UP);
+	/* its connection to us takes as long as ours to it */
+	int error = ask(worker, lane, &question, NOTE_REVERSE_UP,
+			worker->common->options->connect_timeout + USAGE_NS);
 
 	if (!error)
 		return 0;
@@ -226,7 +230,8 @@ static int reverse_stop(struct worker *worker, struct lane *lane)
 {
 	const struct note question = { .kind = NOTE_REVERSE_STOP };
 	struct worker_result *result = &worker->result;
-	int error = ask(worker, lane, &question, NOTE_REVERSE_END);
+	int error = ask(worker, lane, &question, NOTE_REVERSE_END,
+			worker->common->options->read_timeout + USAGE_NS);
 
 	if (error) {
 		snprintf(worker->problem, sizeof(worker->problem),

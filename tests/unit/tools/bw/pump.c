@@ -37,13 +37,22 @@ int transport_read(struct transport_peer *at, struct transport_read *read)
 	return 0;
 }
 
-/* Ends the oldest; with the right bytes unless it fails. */
-static void end_one(int status)
+static struct transport_read *land_one(void)
 {
 	struct transport_read *read = flying[0];
 
 	assert_true(flying_count > 0);
-	memmove(flying, flying + 1, --flying_count * sizeof(flying[0]));
+	flying_count--;
+	for (unsigned i = 0; i < flying_count; i++)
+		flying[i] = flying[i + 1];
+	return read;
+}
+
+/* Ends the oldest; with the right bytes unless it fails. */
+static void end_one(int status)
+{
+	struct transport_read *read = land_one();
+
 	if (!status)
 		pattern_fill(read->dst, SEED, read->off, read->len);
 	read->status = status;
@@ -155,8 +164,7 @@ static void test_wrong_bytes__counted_with_their_place(void **state)
 	start(&pump, NULL, 0);
 	pump_count(&pump, 3);
 	end_one(0);
-	read = flying[0];
-	memmove(flying, flying + 1, --flying_count * sizeof(flying[0]));
+	read = land_one();
 	pattern_fill(read->dst, SEED, read->off, read->len);
 	((uint8_t *)read->dst)[LEN - 1] ^= 1;
 	read->status = 0;
@@ -175,7 +183,7 @@ static void test_nothing_was_written__is_wrong(void **state)
 	struct pump pump;
 
 	(void)state;
-	start(&pump, NULL, 2 * DEPTH);
+	start(&pump, NULL, UINT64_C(2) * DEPTH);
 	for (int i = 0; i < 2 * DEPTH; i++)
 		end_one(0);
 	pump_count(&pump, 1);
@@ -239,7 +247,9 @@ static void test_small_footprint__all_from_and_to_the_same_bytes(void **state)
 static void test_offsets__go_over_all_of_the_footprint(void **state)
 {
 	struct pump_source unverified = source;
-	const struct pump_run run = { .len = 4096, .depth = DEPTH, .footprint = 5 * 4096 };
+	const struct pump_run run = { .len = 4096,
+				      .depth = DEPTH,
+				      .footprint = UINT64_C(5) * 4096 };
 	uint64_t seen = 0;
 	struct pump pump;
 
