@@ -2,7 +2,7 @@
  * Tests of owners that die or stop without a word: real processes, SIGKILL and SIGSTOP. Owners are
  * forked by a process of its own, the nursery, which has not opened UCX.
  *
- * Usage: killed [ROUNDS], 1,000 unless given.
+ * Usage: killed [ROUNDS], 1,000 unless given (100 under a sanitizer).
  */
 #include "tests/unit/fabric/transport/ucx/rig.h"
 
@@ -34,7 +34,7 @@ struct birth {
 
 static struct transport reader;
 static int nursery = -1;
-static unsigned rounds = 1000;
+static unsigned rounds = ROUNDS;
 
 static _Noreturn void be_owner(int to)
 {
