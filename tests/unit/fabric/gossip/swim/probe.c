@@ -21,7 +21,7 @@ static void test_probe__of_members_that_answer__goes_round(void **state)
 	(void)state;
 	rig_init(&rig);
 	rig_start(&rig, MANY);
-	rig_run(&rig, 10 * (MANY - 1) * S);
+	rig_run(&rig, UINT64_C(10) * (MANY - 1) * S);
 	for (unsigned i = 0; i < rig.sent_count; i++)
 		if (rig.sent[i].message.kind == SWIM_PING)
 			probed[rig.sent[i].to]++;

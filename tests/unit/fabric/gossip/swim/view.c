@@ -146,7 +146,7 @@ static void test_order__of_one_that_returns__has_it_once(void **state)
 	rig_start(&rig, 10);
 	for (uint32_t incarnation = 1; incarnation < 40; incarnation++) {
 		rig_say(&rig, SWIM_RUMOR_DEAD, 5, incarnation, 2);
-		rig_run(&rig, (incarnation % 4) * 10 * S);
+		rig_run(&rig, UINT64_C(10) * (incarnation % 4) * S);
 		rig_say(&rig, SWIM_RUMOR_ALIVE, 5, incarnation + 1, SWIM_NOBODY);
 		rig.change_count = 0;
 		rig_forget_sent(&rig);
