@@ -445,7 +445,9 @@ int client_measure(const void *value, char **arguments, int count)
 	int status = PROGRAM_PROBLEM;
 
 	CHECK(count == 1);
-	log_set_level(LOG_LEVEL_ERROR); /* what the transport warns of is said by us, in full */
+	/* What the transport warns of is said by us, in full; but not what happens to the server's
+	   connections to us. */
+	log_set_level(client.options->bidirectional ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR);
 	terminal_open(stderr, &client.terminal);
 	if (plan_make(client.options, &client.plan, problem, sizeof(problem)) != 0)
 		return program_usage(problem);

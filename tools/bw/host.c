@@ -16,10 +16,11 @@
 #include "base/thread.h"
 #include "tools/bw/reverse.h"
 
-#define TURN_NS		(500 * NS_PER_MS)
-#define BUSY_POLL_NS	(10 * NS_PER_MS) /* while somebody reads; an idle server sleeps */
-#define READS_MAX	256		 /* of our own, in flight; more wait their turn */
-#define READ_TIMEOUT_NS (10 * NS_PER_S)
+#define TURN_NS		   (500 * NS_PER_MS)
+#define BUSY_POLL_NS	   (10 * NS_PER_MS) /* while somebody reads; an idle server sleeps */
+#define READS_MAX	   256		    /* of our own, in flight; more wait their turn */
+#define CONNECT_TIMEOUT_NS (10 * NS_PER_S)
+#define READ_TIMEOUT_NS	   (30 * NS_PER_S)
 
 struct session {
 	TAILQ_ENTRY(session) by_host;
@@ -245,7 +246,7 @@ static int host_open(struct host *host)
 		.threads = (unsigned)common->options->threads,
 		.busy_poll_ns = BUSY_POLL_NS,
 		.read_timeout_ns = READ_TIMEOUT_NS,
-		.connect_timeout_ns = READ_TIMEOUT_NS,
+		.connect_timeout_ns = CONNECT_TIMEOUT_NS,
 	};
 	int error = setup_open(common->setup, &shape, &events, &host->transport, host->problem,
 			       sizeof(host->problem));

@@ -4,6 +4,7 @@
 #include "tools/bw/worker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,6 +30,8 @@ int worker_turn(struct worker *worker, uint64_t until_ns)
 		/* Each has a descriptor of its own to sleep on, so several are polled. */
 		for (unsigned i = 0; i < worker->lanes_open; i++)
 			happened += transport_poll(worker->lanes[i].transport);
+		if (!happened)
+			sched_yield(); /* perhaps to whom we wait for */
 	}
 	for (unsigned i = 0; i < worker->lanes_open; i++)
 		pump_turn(&worker->lanes[i].pump);

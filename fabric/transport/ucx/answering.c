@@ -154,8 +154,8 @@ static void send_batch(struct ucx_batch *batch)
 	end_batch(batch, UCS_PTR_STATUS(request));
 }
 
-/* Many small ones, which UCX copies together, or a few long ones, which it sends from where they
-   lie, as far as its tcp takes that many places at once. */
+/* Many small ones, or a few long ones: what several cost less together, and the reader can go on
+   with the first before the last is sent. */
 static bool joins(const struct ucx_batch *batch, const struct ucx_want *next)
 {
 	size_t bytes = batch->bytes + next->len;

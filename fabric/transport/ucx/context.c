@@ -2,8 +2,8 @@
  * context.c - UCX itself, made to behave as a guest: what it is told, what it may say, and the
  * process's signals given back.
  *
- * Its environment variables (UCX_*) win over what we set, so that a site can tune it, with two
- * exceptions: the sizes of tcp's frames, on which both ends must agree.
+ * Its environment variables (UCX_*) win over what we set, so that a site can tune it, but for the
+ * sizes of tcp's frames, on which both ends must agree, and zero copy, which can abort us.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -98,8 +98,11 @@ static int set_devices(ucp_config_t *config, const struct option_strings *device
 /*
  * Without CM_USE_ALL_DEVICES=n the two sides would also connect interfaces that only look as if
  * they could reach each other (every host's docker0, say); with it, the data takes the interface
- * that the connect request took. The cache of registrations patches the process's mmap(): without
- * RDMA there is nothing to register.
+ * that the connect request took. Zero-copy sends are off: when one fails because the peer died, UCX
+ * 1.13's tcp may complete it twice, and aborts (tcp_ep.c: uct_tcp_ep_sendv() after
+ * uct_tcp_ep_purge()). What it calls short sends goes out from where it lies all the same, and what
+ * the socket does not take at once is copied: a cost below the noise of measuring. The cache of
+ * registrations patches the process's mmap(): without RDMA there is nothing to register.
  */
 static int set_all(ucp_config_t *config, const struct transport_config *ours)
 {
@@ -118,11 +121,11 @@ static int set_all(ucp_config_t *config, const struct transport_config *ours)
 	if (!error && !rdma)
 		error = set(config, "RCACHE_ENABLE", "n", true);
 	if (!error)
-		error = set_size(config, "ZCOPY_THRESH", UCX_ZCOPY_MIN, true);
+		error = set(config, "ZCOPY_THRESH", "inf", false);
 	if (!error)
-		error = set_size(config, "TX_SEG_SIZE", UCX_SEND_FRAME_LEN, false);
+		error = set_size(config, "TX_SEG_SIZE", UCX_TCP_FRAME_LEN, false);
 	if (!error)
-		error = set_size(config, "RX_SEG_SIZE", UCX_RECEIVE_FRAME_LEN, false);
+		error = set_size(config, "RX_SEG_SIZE", UCX_TCP_FRAME_LEN, false);
 	return error ? error : set_devices(config, &ours->devices);
 }
 

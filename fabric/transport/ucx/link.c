@@ -153,6 +153,7 @@ static void close_ep(struct ucx_link *link)
 	ucs_status_ptr_t request = ucp_ep_close_nbx(link->ep, &param);
 
 	link->ep = NULL;
+	link->backend->restless = UCX_RESTLESS_POLLS;
 	if (UCS_PTR_IS_PTR(request))
 		link->lent++;
 	else if (UCS_PTR_IS_ERR(request))

@@ -140,6 +140,8 @@ static int ucx_poll(void *argument)
 	struct ucx_backend *backend = argument;
 
 	backend->events = 0;
+	if (backend->restless)
+		backend->restless--;
 	flush(backend);
 	ucp_worker_progress(backend->worker);
 	ucx_links_expire(backend);
@@ -153,17 +155,17 @@ static int ucx_event_fd(void *argument)
 	return ((struct ucx_backend *)argument)->event_fd;
 }
 
+/* When an endpoint was closed, UCX does the rest (closing its sockets) in the next few progresses,
+   and its event descriptor does not say so. */
 static int ucx_arm(void *argument)
 {
 	struct ucx_backend *backend = argument;
 
-	if (!TAILQ_EMPTY(&backend->dirty) || !TAILQ_EMPTY(&backend->doomed))
+	if (!TAILQ_EMPTY(&backend->dirty) || !TAILQ_EMPTY(&backend->doomed) || backend->restless)
 		return -EAGAIN;
 	return ucp_worker_arm(backend->worker) == UCS_OK ? 0 : -EAGAIN;
 }
 
-/* Links that are closing are ended by a poll that finds nothing lent any more; UCX's event
-   descriptor tells when that may be, but for what a poll itself has done. */
 static uint64_t ucx_next_ns(void *argument)
 {
 	struct ucx_backend *backend = argument;
@@ -172,6 +174,8 @@ static uint64_t ucx_next_ns(void *argument)
 
 	if (!TAILQ_EMPTY(&backend->dirty) || !TAILQ_EMPTY(&backend->doomed))
 		return 0;
+	if (!TAILQ_EMPTY(&backend->closing))
+		next_ns = clock_now_ns(transport_clock(backend->transport)) + UCX_CLOSING_NS;
 	TAILQ_FOREACH (link, &backend->unproven, by_unproven) {
 		if (link->deadline_ns < next_ns)
 			next_ns = link->deadline_ns;

@@ -22,7 +22,7 @@
  * Who may write a read's destination: we alone. Slices are never longer than what comes in one
  * piece with its active message, and we copy it in that one's callback. What UCX was lent (`lent`
  * counts it) is frames, and the memory that answers are sent from; a link is down when all of it
- *has come back.
+ * has come back.
  *
  * Callbacks. UCX calls us inside ucp_worker_progress() only, that is inside poll(). No callback of
  * UCX sends, or closes an endpoint: they queue frames and doom links, and poll() does it
@@ -42,21 +42,21 @@
 
 /*
  * Sizes, by measurement over loopback. A frame is what UCX's tcp sends and receives in one piece;
- * both ends must agree on it, or the receiver's buffer overflows (UCX does not check), so HELLO and
- * WELCOME say it and the smaller one counts.
+ * both ends must agree on it, or the receiver aborts, so HELLO and WELCOME say it and the smaller
+ * one counts.
  */
-#define UCX_SEND_FRAME_LEN    (128u << 10)		    /* UCX_TCP_TX_SEG_SIZE */
-#define UCX_RECEIVE_FRAME_LEN (256u << 10)		    /* UCX_TCP_RX_SEG_SIZE */
-#define UCX_EAGER_MAX	      (UCX_RECEIVE_FRAME_LEN - 512) /* less the heads of UCX and ours */
-#define UCX_ZCOPY_MIN	      (32u << 10) /* from here on sent from where it lies */
-#define UCX_LONG_PIECES_MAX   4		  /* in one answer that is longer than that: */
-#define UCX_GATHERED_MAX      (24u << 10) /* small pieces gathered in one answer, together */
+#define UCX_TCP_FRAME_LEN   (256u << 10)
+#define UCX_EAGER_MAX	    (UCX_TCP_FRAME_LEN - 512) /* less the heads of UCX and ours */
+#define UCX_GATHERED_MAX    (24u << 10) /* small pieces gathered in one answer, together */
+#define UCX_LONG_PIECES_MAX 4		/* in an answer that is longer than that */
 
 #define UCX_UNPROVEN_MAX     64 /* connections that have not said HELLO, or were refused */
 #define UCX_UNPROVEN_NS	     (5 * NS_PER_S)
 #define UCX_REFUSING_NS	     (1 * NS_PER_S)
-#define UCX_CLOSE_NS	     (1 * NS_PER_S) /* what close() gives UCX before it uses force */
-#define UCX_MESSAGES_MAX     16		    /* handed to UCX on one link */
+#define UCX_CLOSE_NS	     (1 * NS_PER_S)  /* what close() gives UCX before it uses force */
+#define UCX_CLOSING_NS	     (1 * NS_PER_MS) /* between looks at what is closing */
+#define UCX_RESTLESS_POLLS   32
+#define UCX_MESSAGES_MAX     16 /* handed to UCX on one link */
 #define UCX_FRAME_LEN	     (UCX_MESSAGE_HEAD_LEN + TRANSPORT_MESSAGE_MAX)
 #define UCX_FRAMES_KEPT	     64
 #define UCX_BATCHES_KEPT     256
@@ -155,8 +155,9 @@ struct ucx_backend {
 	ucp_worker_h worker;
 	ucp_listener_h listener;
 	int event_fd;
-	int events;  /* of this poll */
-	bool silent; /* nobody may be called up: what would, dooms its link */
+	int events;	   /* of this poll */
+	unsigned restless; /* polls until we may sleep */
+	bool silent;	   /* nobody may be called up: what would, dooms its link */
 	/* tokens name a place here */
 	struct ucx_link **places;
 	uint32_t *free_places;

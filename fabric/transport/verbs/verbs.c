@@ -355,7 +355,7 @@ static int verbs_poll(void *backend)
 	verbs->polling = true;
 	for (unsigned i = 0; i < verbs->rail_count; i++)
 		count += verbs_rail_poll(verbs->rails[i]);
-	verbs->idle += count ? LOOK_BUSY / LOOK_BUSY : LOOK_BUSY / LOOK_IDLE;
+	verbs->idle += count ? 1 : LOOK_BUSY / LOOK_IDLE;
 	if (verbs->idle >= LOOK_BUSY) {
 		verbs->idle = 0;
 		if (epoll_wait(verbs->epoll_fd, &event, 1, 0) > 0)

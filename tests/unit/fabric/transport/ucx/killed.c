@@ -1,6 +1,6 @@
 /*
- * Tests of owners that die or stop without a word: real processes, SIGKILL and SIGSTOP. Owners are
- * forked by a process of its own, the nursery, which has not opened UCX.
+ * Tests of owners and readers that die or stop without a word: real processes, SIGKILL and SIGSTOP.
+ * They are forked by a process of its own, the nursery, which has not opened UCX.
  *
  * Usage: killed [ROUNDS], 1,000 unless given (100 under a sanitizer).
  */
@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -25,6 +26,7 @@
 #define SLACK_BYTES (256 << 10)
 #define FLYING	    64
 #define LEN	    65536
+#define LONG_LEN    250000 /* FLYING of them are more than the kernel's buffers hold */
 
 struct birth {
 	pid_t pid;
@@ -57,16 +59,48 @@ static _Noreturn void be_owner(int to)
 	}
 }
 
-/* One owner for each byte; the kernel takes the dead away. */
+static void read_again(struct transport_read *read)
+{
+	(void)read;
+}
+
+/* Reads what it can, for ever. */
+static _Noreturn void be_reader(int to, const struct birth *of)
+{
+	static struct transport us, owner;
+	static struct rig_read asked[FLYING];
+	const struct transport_config config = rig_config();
+	const struct birth birth = { .pid = getpid() };
+	struct transport_link *link;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	rig_open(&us, &config, false);
+	owner.offer_len = of->offer_len;
+	memcpy(owner.offer, of->offer, sizeof(owner.offer));
+	if (send(to, &birth, sizeof(birth), MSG_NOSIGNAL) != sizeof(birth))
+		_exit(1);
+	link = rig_connect(&us, &owner);
+	for (unsigned i = 0;; i = (i + 1) % FLYING) {
+		while (rig_read(&asked[i], &us, link, 0, LONG_LEN, 0) == -EAGAIN)
+			transport_ucx_ops.poll(us.backend);
+		asked[i].read.done = read_again;
+	}
+}
+
+/* One owner for each request without an offer, one reader for each with; the kernel takes the dead
+   away. */
 static _Noreturn void be_nursery(int socket)
 {
-	char byte;
+	struct birth of;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGCHLD, SIG_IGN);
-	while (recv(socket, &byte, 1, 0) == 1) {
-		if (fork() == 0)
-			be_owner(socket);
+	while (recv(socket, &of, sizeof(of), 0) == sizeof(of)) {
+		if (fork() != 0)
+			continue;
+		if (of.offer_len)
+			be_reader(socket, &of);
+		be_owner(socket);
 	}
 	_exit(0);
 }
@@ -87,12 +121,21 @@ static void found_nursery(void)
 	nursery = ends[0];
 }
 
+static struct birth bear(const struct transport *of)
+{
+	struct birth birth = { .offer_len = of ? of->offer_len : 0 };
+
+	if (of)
+		memcpy(birth.offer, of->offer, sizeof(birth.offer));
+	assert_int_equal(send(nursery, &birth, sizeof(birth), MSG_NOSIGNAL), sizeof(birth));
+	assert_int_equal(recv(nursery, &birth, sizeof(birth), 0), sizeof(birth));
+	return birth;
+}
+
 static pid_t bear_owner(struct transport *as)
 {
-	struct birth birth;
+	struct birth birth = bear(NULL);
 
-	assert_int_equal(send(nursery, "n", 1, MSG_NOSIGNAL), 1);
-	assert_int_equal(recv(nursery, &birth, sizeof(birth), 0), sizeof(birth));
 	as->offer_len = birth.offer_len;
 	memcpy(as->offer, birth.offer, sizeof(birth.offer));
 	return birth.pid;
@@ -175,6 +218,47 @@ static void test_killed__many_owners_with_reads_in_flight__leave_nothing(void **
 	assert_true(heap_bytes() <= warm_bytes + SLACK_BYTES);
 }
 
+/* What lies in the owner's sockets when the reader dies: whatever there is; unread requests beside
+   half an answer (the pause is for the reader, there is nothing to wait for); answers alone. */
+static void look_away(unsigned how, pid_t pid)
+{
+	const struct timespec pause = { .tv_nsec = 3 * (long)NS_PER_MS };
+
+	if (how == 1)
+		nanosleep(&pause, NULL);
+	if (how == 2) {
+		assert_int_equal(kill(pid, SIGSTOP), 0);
+		rig_pump_for(2 * NS_PER_MS);
+	}
+}
+
+/* In every one of these UCX has answers half sent when its peer goes: its own completions must not
+   be its, and our, end. */
+static void test_killed__many_readers_that_are_answered__do_no_harm(void **state)
+{
+	const struct transport_config config = rig_config();
+	static struct transport owner;
+	struct random random;
+
+	(void)state;
+	random_init(&random, 11);
+	rig_open(&owner, &config, true);
+	for (unsigned round = 0; round < rounds / 4; round++) {
+		pid_t pid = bear(&owner).pid;
+		int64_t served = owner.counted[TRANSPORT_SERVED_BYTES];
+
+		while (owner.counted[TRANSPORT_SERVED_BYTES] < served + (int64_t)20 * LONG_LEN)
+			rig_pump();
+		for (uint64_t i = random_below(&random, 200); i > 0; i--)
+			rig_pump();
+		look_away(round % 3, pid);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		rig_wait(&owner.downs, round + 1, "the end of a killed reader's connection");
+	}
+	assert_true(TAILQ_EMPTY(&owner.backend->links));
+	rig_close(&owner);
+}
+
 /* Nothing comes, nothing tells: it is the front that gives up, and then it is over soon. */
 static void test_stopped__owner_with_reads_in_flight__can_be_left(void **state)
 {
@@ -247,6 +331,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_killed__many_owners_with_reads_in_flight__leave_nothing),
+		cmocka_unit_test(test_killed__many_readers_that_are_answered__do_no_harm),
 		cmocka_unit_test(test_stopped__owner_with_reads_in_flight__can_be_left),
 		cmocka_unit_test(test_close__beside_a_stopped_owner__is_over_soon),
 	};
