@@ -38,6 +38,12 @@ static inline uint64_t clock_after_ns(uint64_t now_ns, uint64_t duration_ns)
 	return duration_ns >= CLOCK_NEVER - now_ns ? CLOCK_NEVER : now_ns + duration_ns;
 }
 
+/** clock_before_ns() - @now_ns - @duration_ns, not before 0. */
+static inline uint64_t clock_before_ns(uint64_t now_ns, uint64_t duration_ns)
+{
+	return now_ns > duration_ns ? now_ns - duration_ns : 0;
+}
+
 /* A clock that a test moves by hand. Not thread safe but for reads of an unmoving clock. */
 struct clock_manual {
 	struct clock clock;

@@ -31,11 +31,14 @@ static int validate_id(const char *id, char *problem, size_t problem_size)
 {
 	size_t len = strlen(id);
 
-	if (len > 0 && len <= 63 &&
+	/* those with a dot in front are ours: cache/peer/catalog.h */
+	if (len > 0 && len <= 63 && id[0] != '.' &&
 	    strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == len)
 		return 0;
-	snprintf(problem, problem_size,
-		 "id: '%s' is not a name: 1 to 63 letters, digits, '_', '.' or '-'", id);
+	snprintf(
+		problem, problem_size,
+		"id: '%s' is not a name: 1 to 63 letters, digits, '_', '.' or '-', no '.' in front",
+		id);
 	return -EINVAL;
 }
 

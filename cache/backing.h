@@ -52,7 +52,12 @@ struct backing_request {
 	const char *key;    /* borrowed until done */
 	uint64_t deadline_ns;
 	bool background; /* prefetch: behind everyone who waits */
+	/* Heads and lists: how old, when it is asked for, an answer may be that somebody else had
+	 * asked for before; 0: it is to be asked anew. The second one is for the answer that there
+	 * is nothing: a head's -ENOENT, a list without entries. */
+	uint64_t max_age_ns, absent_age_ns;
 	/* set before done */
+	uint64_t age_ns; /* ... how old it was; the caller sets 0, stores leave it */
 	int status;
 	char problem[BACKING_PROBLEM_MAX]; /* one line for the log; "" on success */
 	/* private to the adapter */
@@ -64,6 +69,9 @@ struct backing_request {
 
 struct backing_head {
 	struct backing_request request;
+	/* NULL, or: a get of this etag was refused (-ESTALE); an old answer must not name it again.
+	 * Borrowed until done. */
+	const char *refused;
 	struct backing_meta meta; /* out */
 	void (*done)(struct backing_head *head);
 	_Alignas(max_align_t) unsigned char space[BACKING_HEAD_SPACE]; /* the adapter's */
@@ -102,6 +110,9 @@ struct backing_list {
 
 struct backing_ops {
 	const char *type; /* "s3", "directory" */
+	bool remote; /* a service, the same whoever asks: worth asking once for many nodes. A list's
+			token is valid on all of them */
+	bool transient; /* its objects are not worth a place on the SSD */
 	void (*head)(struct backing *backing, struct backing_head *head);
 	bool chains; /* get() is for all that are linked by `next`; else it comes for each */
 	void (*get)(struct backing *backing, struct backing_get *get);

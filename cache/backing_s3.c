@@ -182,6 +182,7 @@ static void destroy(struct backing *backing)
 
 static const struct backing_ops ops = {
 	.type = "s3",
+	.remote = true,
 	.head = head,
 	.chains = true,
 	.get = get,

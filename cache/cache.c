@@ -1,7 +1,8 @@
 /*
  * cache.c - the parts put together, in the order in which they start and end.
  *
- * End: the mount stops; cache_stop() ends the readers, lets the store commit and joins the timer;
+ * End: the mount stops; the peers stop, which ends what was asked of them; cache_stop() ends the
+ * readers, lets the store commit and joins the timer;
  * the backing stores are destroyed, which ends the fetches under way (they land in the arena until
  * then); cache_destroy().
  */
@@ -27,13 +28,16 @@ static void init_limits(struct cache *cache, const struct cache_config *config)
 		config->prefetch_max < cache->ahead_max ? config->prefetch_max : cache->ahead_max;
 	cache->fetch_max = config->fetch_max;
 	cache->write_max = config->memory / WRITE_SHARE;
+	cache->replicate = config->replicate == CACHE_REPLICATE_FREE;
 	atomic_store(&cache->read_timeout, config->read_timeout);
 }
 
 static void init_lists(struct cache *cache)
 {
-	TAILQ_INIT(&cache->by_deadline);
-	TAILQ_INIT(&cache->for_frames);
+	for (unsigned i = 0; i < WINDOW_CLASS_COUNT; i++) {
+		TAILQ_INIT(&cache->queues[i].by_deadline);
+		TAILQ_INIT(&cache->queues[i].for_frames);
+	}
 	TAILQ_INIT(&cache->retries);
 	CHECK(pthread_mutex_init(&cache->lock, NULL) == 0);
 	thread_cond_init(&cache->written);
@@ -97,6 +101,28 @@ report:
 	snprintf(problem, problem_size, "cannot start the cache with %llu bytes of memory: %s",
 		 (unsigned long long)config->memory, error_text(error));
 	return error;
+}
+
+void cache_set_backings(struct cache *cache, struct backing **backings, unsigned count)
+{
+	cache->backings = backings;
+	cache->backing_count = count;
+}
+
+void cache_attach_peers(struct cache *cache, const struct peer_source *source,
+			struct window_directory *directory)
+{
+	pthread_mutex_lock(&cache->lock);
+	CHECK(!cache->peers.fetch && source->fetch && source->owns);
+	cache->peers = *source;
+	window_attach(&cache->window, directory);
+	pthread_mutex_unlock(&cache->lock);
+	store_set_owner(cache->store, source->owns, source->context);
+}
+
+void cache_owner_changed(struct cache *cache)
+{
+	store_owner_changed(cache->store);
 }
 
 bool cache_store_enter_locked(struct cache *cache)
@@ -203,6 +229,17 @@ const struct histogram *cache_read_latency(const struct cache *cache)
 uint64_t cache_memory_len(const struct cache *cache)
 {
 	return cache->window.arena.buddy.len;
+}
+
+void *cache_arena(const struct cache *cache, uint64_t *out_len)
+{
+	*out_len = cache_memory_len(cache);
+	return arena_at(&cache->window.arena, 0);
+}
+
+uint32_t cache_block_len(const struct cache *cache)
+{
+	return cache->block_len;
 }
 
 unsigned cache_directory_count(const struct cache *cache)

@@ -28,6 +28,12 @@ enum cache_policy {
 	CACHE_POLICY_LRU,
 };
 
+/* Where blocks go that other nodes own. */
+enum cache_replicate {
+	CACHE_REPLICATE_OFF,
+	CACHE_REPLICATE_FREE, /* into free space, the first to give way */
+};
+
 struct cache_directory_config {
 	char *path;
 	uint64_t capacity; /* bytes; 0: what the file system has, less a reserve */
@@ -44,6 +50,7 @@ struct cache_config {
 	uint64_t prefetch_max;	/* bytes that prefetches may have under way, all readers together */
 	uint64_t fetch_max;	/* bytes that one request to a backing store fetches ahead */
 	bool huge_pages;
+	int replicate; /* enum cache_replicate */
 };
 
 extern const struct option_group cache_options; /* of struct cache_config */
@@ -53,10 +60,13 @@ enum cache_counter {
 	CACHE_READ_BYTES,
 	CACHE_BYTES_MEMORY,  /* of CACHE_READ_BYTES: found in the window */
 	CACHE_BYTES_SSD,     /* ... waited for the SSD */
+	CACHE_BYTES_PEER,    /* ... waited for another node */
 	CACHE_BYTES_BACKING, /* ... waited for the backing store */
 	CACHE_FETCHES,	     /* blocks fetched from backing stores */
 	CACHE_FETCH_BYTES,
 	CACHE_FETCH_ERRORS,
+	CACHE_PEER_FETCHES, /* blocks and granules that other nodes had */
+	CACHE_PEER_BYTES,
 	CACHE_JOINED, /* reads that found their block under way: single flight at work */
 	CACHE_PREFETCHES,
 	CACHE_PREFETCH_DROPPED, /* hints refused: limit, memory, already there */
@@ -121,6 +131,8 @@ struct cache_read {
 	struct {
 		struct cache *cache;
 		int state;
+		int class;  /* enum window_class */
+		int origin; /* enum cache_origin, of its first unit */
 		bool granules;
 		unsigned part_count, pending;
 		uint64_t started_ns, deadline_ns;
@@ -145,6 +157,12 @@ struct cache_read {
  */
 int cache_create(const struct cache_config *config, const struct clock *clock,
 		 struct cache **out_cache, char *problem, size_t problem_size);
+
+/**
+ * cache_set_backings() - the backing stores that objects opened on behalf of other nodes may come
+ * from, found by their ids. Before the first read. @backings: borrowed until cache_stop().
+ */
+void cache_set_backings(struct cache *cache, struct backing **backings, unsigned count);
 
 /** cache_stop() - commits what is written, ends every read with -ECANCELED. Backing stores must
  *  still be there. */

@@ -19,12 +19,12 @@
 #include "base/counter.h"
 #include "base/histogram.h"
 #include "cache/cache.h"
+#include "cache/peer/fetch.h"
+#include "cache/stage.h"
 #include "cache/store/store.h"
 #include "cache/window/window.h"
 
 #define CACHE_OBJECT_BUCKETS 4096
-
-#define CACHE_RUN_FILLS 64 /* blocks that one request of a prefetch brings at most */
 
 TAILQ_HEAD(cache_reads, cache_read);
 TAILQ_HEAD(cache_fills, cache_fill);
@@ -36,11 +36,18 @@ struct cache_object {
 	unsigned refs;		       /* guarded by objects_lock */
 	struct store_object store;     /* identity; its strings are in text */
 	struct backing *source;
+	bool transient; /* kept off the SSD */
 	_Atomic bool stale;
 	_Atomic bool obsolete;
 	_Atomic uint64_t touched_ns; /* when the store was last told of a hit */
 	uint64_t pending_bytes;	     /* in memory on the way to the SSD; guarded by cache->lock */
 	char text[];
+};
+
+/* The reads of one class that wait. */
+struct cache_queue {
+	struct cache_reads by_deadline; /* all of them */
+	struct cache_reads for_frames;	/* those that hold nothing and wait for frames */
 };
 
 struct cache {
@@ -53,13 +60,16 @@ struct cache {
 	uint64_t fetch_max; /* bytes of a run */
 	uint64_t ahead_max; /* bytes that may lie prefetched and not yet read */
 	uint64_t write_max; /* bytes lent to the store at a time */
+	bool replicate;	    /* what others own goes to the SSD too */
 	_Atomic uint64_t read_timeout;
+	struct peer_source peers; /* fetch is NULL: this node is alone */
+	struct backing **backings;
+	unsigned backing_count;
 
 	pthread_mutex_t lock; /* guards all down to the next blank line */
 	struct window window;
-	struct cache_reads by_deadline; /* all that wait */
-	struct cache_reads for_frames;	/* of them, those that hold nothing and wait for frames */
-	struct cache_fills retries;	/* fills whose next attempt waits for its time */
+	struct cache_queue queues[WINDOW_CLASS_COUNT];
+	struct cache_fills retries; /* fills whose next attempt waits for its time */
 	uint64_t fill_count;
 	uint64_t prefetch_bytes; /* of prefetches under way */
 	uint64_t write_bytes;	 /* lent to the store */
@@ -75,36 +85,6 @@ struct cache {
 	bool timer_started;
 	pthread_mutex_t objects_lock;
 	struct cache_objects objects[CACHE_OBJECT_BUCKETS]; /* guarded by objects_lock */
-};
-
-enum cache_fill_phase {
-	CACHE_FILL_IDLE,    /* not started, or waits for its retry */
-	CACHE_FILL_READING, /* from the SSD */
-	CACHE_FILL_ISSUING, /* the request is being handed to the backing store */
-	CACHE_FILL_FETCHING,
-};
-
-/* How an entry gets its bytes; lives while the entry is FILLING. */
-struct cache_fill {
-	struct cache *cache;
-	struct window_entry *entry;
-	/* guarded by cache->lock */
-	unsigned refs; /* the entry's, and one for each thread inside backing_get() */
-	unsigned attempt;
-	enum cache_fill_phase phase;
-	bool prefetch;	 /* counted in prefetch_bytes */
-	bool background; /* the fetch under way was asked for as such */
-	uint64_t retry_at_ns;
-	TAILQ_ENTRY(cache_fill) link; /* on cache->retries */
-	/* owned by the thread that drives the fill: there is one at a time */
-	bool fetch_only;  /* the SSD does not have it, or not any more */
-	bool repair;	  /* the SSD's copy is bad */
-	uint32_t base;	  /* bytes that were there when this fetch began */
-	uint32_t checked; /* granules whose check is known */
-	union {
-		struct backing_get get;
-		struct store_read read;
-	} op;
 };
 
 /* What was decided under the lock and is done after it. */
@@ -149,16 +129,25 @@ void cache_object_touch(struct cache_object *object, uint64_t now_ns);
 
 /* read.c */
 
+/**
+ * cache_read_begin() - as cache_read_start(), of any length and for any class.
+ * @deadline_ns: 0: the read time-out from now.
+ * Return: 1 or 0, as cache_read_start(); or with what it has ended, and done() does not run:
+ *         -ECANCELED; of those not for this node's readers: -ENOENT, -EAGAIN (cache/stage.h).
+ */
+int cache_read_begin(struct cache *cache, struct cache_read *read, enum window_class class,
+		     uint64_t deadline_ns);
+
 /** cache_reads_progress_locked() - lets go the reads that waited for bytes which are there now. */
 void cache_reads_progress_locked(struct cache *cache, struct window_entry *entry,
 				 struct cache_work *work);
 
-/** cache_reads_fail_locked() - ends all reads that wait for @entry. */
-void cache_reads_fail_locked(struct cache *cache, struct window_entry *entry, int status,
-			     struct cache_work *work);
+/** cache_reads_fail_locked() - ends the reads that wait for @entry: those of @class and behind. */
+void cache_reads_fail_locked(struct cache *cache, struct window_entry *entry,
+			     enum window_class class, int status, struct cache_work *work);
 
 /** cache_frames_locked() - something can be evicted now, or a frame is free: serves those who wait
- *  for frames, in their order. */
+ *  for frames, in the order of their classes and in each as they came. */
 void cache_frames_locked(struct cache *cache, struct cache_work *work);
 
 /** cache_reads_expire_locked() - ends the reads whose deadline is not after @now_ns. */
@@ -176,11 +165,18 @@ void cache_reads_cancel_locked(struct cache *cache, struct cache_work *work);
  */
 struct window_entry *cache_fill_add_locked(struct cache *cache, struct cache_object *object,
 					   const struct window_key *key, uint32_t len,
-					   bool prefetch, struct cache_work *work);
+					   enum window_class class, bool prefetch,
+					   struct cache_work *work);
 
 /** cache_fill_undo_locked() - takes back an entry just added, before its work was run. */
 void cache_fill_undo_locked(struct cache *cache, struct window_entry *entry,
 			    struct cache_work *work);
+
+/**
+ * cache_fill_join_locked() - whether a read of @class may wait for @entry, which is being filled.
+ * Return: 0; -ENOENT, -EAGAIN: it may not, and ends with that.
+ */
+int cache_fill_join_locked(struct window_entry *entry, enum window_class class);
 
 /** cache_fill_joined_locked() - a reader waits for @entry now. */
 void cache_fill_joined_locked(struct window_entry *entry);
@@ -190,6 +186,9 @@ void cache_fills_start(struct cache *cache, struct window_fills *entries);
 
 /** cache_fills_retry_locked() - puts the fills whose time has come, or all, into @work. */
 void cache_fills_retry_locked(struct cache *cache, uint64_t now_ns, struct cache_work *work);
+
+/** cache_fills_next_ns() - when the next one's time comes; CLOCK_NEVER. */
+uint64_t cache_fills_next_ns(const struct cache *cache);
 
 /* write.c */
 

@@ -1,37 +1,45 @@
 /*
  * fill.c - how a block gets its bytes, once for all who ask.
  *
- *	IDLE --> READING (SSD) --------------------------------> entry CLEAN
- *	  |         | not there, bad check, I/O error
- *	  +---------+--> ISSUING --> FETCHING (backing store) --> entry DIRTY
- *	  |                             | time-out while others have time left; queue full
- *	  +------- a little later <-----+                       else: entry DEAD, an error for all
+ *	IDLE --> READING (SSD) ---------------------------------> entry CLEAN
+ *	  |        | not there, bad check, I/O error
+ *	  +--------+--> ASKING (other nodes, if there are any) --> entry CLEAN, or DIRTY if the
+ *	  |        |      | nobody has it                          block is placed on this node
+ *	  |        +------+--> ISSUING --> FETCHING (backing) --> entry DIRTY, or CLEAN if there
+ *	           |      |                   |                    are others and it is not placed
+ *	           |      `-----------+-------'
+ *	           |                  | time-out while others have time left; queue full
+ *	           `---- PAUSED <-----+                    else: entry DEAD, an error for all
  *
- * A fetch has the latest deadline of those who wait when it begins. Who comes later may have more
- * time: then the fetch is made again for the rest of the block, the bytes that are there are final
- * because every request names the version's etag.
+ * What is not placed here becomes DIRTY all the same where free space takes replicas
+ * (cache.replicate).
  *
- * The checks of the granules are computed as the bytes arrive, on the thread that brings them while
- * they are in its processor's cache, and go to the SSD with the block.
+ * Once the backing store was asked other nodes are not asked any more: what they would bring lands
+ * where readers look at the first bytes already.
  *
- * A prefetch asks in the background, behind all who wait. As soon as someone waits for one of its
- * blocks that request is promoted, or it could be overtaken for ever. Its adjacent blocks are asked
- * for together, as a run; all the same each is a fill by itself, and is tried again by itself.
+ * Who may wait for whom. A reader of this node may wait for all of it. One that is there for a peer
+ * (serve) must not wait for this node to ask as a reader: were the peer asked in turn, each would
+ * wait for the other. Such a fill asks others only for what they have themselves (`serving`); one
+ * that has asked as a reader before is not joined, but told that a peer waits, and gives up asking
+ * as soon as it can (peer_fetch.serving); the peer tries again meanwhile. One that is there for a
+ * peer that serves another one (forward) waits for this node's SSD, and for the backing store if
+ * that is being asked anyway.
+ *
+ * A fill is driven by one thread at a time: who started it, then who calls a done().
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
-#include "base/digest.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "cache/core.h"
+#include "cache/fill.h"
 
 #define RETRY_PAUSE_NS (20 * NS_PER_MS)
 #define PAGE_LEN       4096
 
-static void fill_unref_locked(struct cache_fill *fill)
+void cache_fill_unref_locked(struct cache_fill *fill)
 {
 	CHECK(fill->refs > 0);
 	if (--fill->refs == 0)
@@ -40,14 +48,15 @@ static void fill_unref_locked(struct cache_fill *fill)
 
 struct window_entry *cache_fill_add_locked(struct cache *cache, struct cache_object *object,
 					   const struct window_key *key, uint32_t len,
-					   bool prefetch, struct cache_work *work)
+					   enum window_class class, bool prefetch,
+					   struct cache_work *work)
 {
 	struct cache_fill *fill = malloc(sizeof(*fill));
 	struct window_entry *entry;
 
 	if (!fill)
 		return NULL;
-	entry = window_add(&cache->window, key, len, !prefetch);
+	entry = window_add(&cache->window, key, len, class, !prefetch);
 	if (!entry) {
 		free(fill);
 		return NULL;
@@ -57,6 +66,7 @@ struct window_entry *cache_fill_add_locked(struct cache *cache, struct cache_obj
 	fill->entry = entry;
 	fill->refs = 1;
 	fill->prefetch = prefetch;
+	fill->placed = !cache->peers.fetch;
 	entry->fill = fill;
 	entry->object = cache_object_get(object);
 	entry->ahead = prefetch;
@@ -79,7 +89,7 @@ static struct cache_object *detach_locked(struct cache *cache, struct window_ent
 	entry->fill = NULL;
 	entry->object = NULL;
 	fill->entry = NULL;
-	fill_unref_locked(fill);
+	cache_fill_unref_locked(fill);
 	return object;
 }
 
@@ -93,44 +103,34 @@ void cache_fill_undo_locked(struct cache *cache, struct window_entry *entry,
 	cache_object_put(object); /* not the last reference: the reader has one */
 }
 
-static void promote_locked(struct cache_fill *fill)
+int cache_fill_join_locked(struct window_entry *entry, enum window_class class)
 {
-	if (fill->phase != CACHE_FILL_FETCHING || !fill->background)
-		return;
-	fill->background = false;
-	backing_promote(fill->entry->object->source, &fill->op.get);
+	struct cache_fill *fill = entry->fill;
+	bool asking = fill->phase == CACHE_FILL_ASKING;
+
+	if (class == WINDOW_FORWARD) {
+		bool will_ask = fill->phase == CACHE_FILL_PAUSED && fill->cache->peers.fetch &&
+				!fill->missed;
+
+		return asking || will_ask ? -ENOENT : 0;
+	}
+	if (class == WINDOW_DEMAND || !asking || fill->serving)
+		return 0;
+	atomic_store(&fill->op.ask.serving, true);
+	return -EAGAIN;
 }
 
 void cache_fill_joined_locked(struct window_entry *entry)
 {
-	promote_locked(entry->fill);
+	cache_fill_promote_locked(entry->fill);
 }
 
-static uint64_t block_of(const struct cache *cache, const struct window_entry *entry)
-{
-	uint64_t number = entry->key.index >> 1;
-
-	return window_key_is_granule(&entry->key) ? number / (cache->block_len / GRANULE_LEN)
-						  : number;
-}
-
-/* Where in the object the entry begins. */
-static uint64_t offset_of(const struct cache *cache, const struct window_entry *entry)
-{
-	uint64_t number = entry->key.index >> 1;
-
-	return number * (window_key_is_granule(&entry->key) ? GRANULE_LEN : cache->block_len);
-}
-
-/* A whole block from the backing store goes to the SSD; then someone waits for
+/* A whole block that this node is to keep goes to the SSD; then someone waits for
  * cache_writes_start(). */
-static void fill_done_locked(struct cache *cache, struct window_entry *entry, bool from_ssd,
+static void fill_done_locked(struct cache *cache, struct window_entry *entry, bool write,
 			     struct cache_object **object)
 {
-	bool write = !from_ssd && !window_key_is_granule(&entry->key) && !cache->stopping;
-
 	entry->filled = entry->len;
-	entry->from_ssd = from_ssd;
 	entry->ready_ns = clock_now_ns(cache->clock);
 	if (write) {
 		entry->object = *object;
@@ -140,70 +140,46 @@ static void fill_done_locked(struct cache *cache, struct window_entry *entry, bo
 	window_set_state(&cache->window, entry, write ? WINDOW_DIRTY : WINDOW_CLEAN);
 }
 
-static void fill_end(struct cache_fill *fill, int status, bool from_ssd)
+struct cache_object *cache_fill_fail_locked(struct cache_fill *fill, int status,
+					    struct cache_work *work)
 {
 	struct cache *cache = fill->cache;
 	struct window_entry *entry = fill->entry;
+	struct cache_object *object = detach_locked(cache, entry);
+
+	cache_reads_fail_locked(cache, entry, WINDOW_DEMAND, status, work);
+	window_set_state(&cache->window, entry, WINDOW_DEAD);
+	cache_frames_locked(cache, work);
+	return object;
+}
+
+void cache_fill_end(struct cache_fill *fill, int status, enum cache_origin origin)
+{
+	struct cache *cache = fill->cache;
+	struct window_entry *entry = fill->entry;
+	bool keep = (fill->placed || cache->replicate) && origin != CACHE_ORIGIN_SSD &&
+		    !entry->object->transient && !window_key_is_granule(&entry->key);
 	struct cache_object *object;
 	struct cache_work work;
 
 	cache_work_init(&work);
 	pthread_mutex_lock(&cache->lock);
-	object = detach_locked(cache, entry);
 	if (status == 0) {
-		fill_done_locked(cache, entry, from_ssd, &object);
+		object = detach_locked(cache, entry);
+		entry->origin = (uint8_t)origin;
+		fill_done_locked(cache, entry, keep && !cache->stopping, &object);
 		cache_reads_progress_locked(cache, entry, &work);
+		cache_frames_locked(cache, &work);
 	} else {
-		cache_reads_fail_locked(cache, entry, status, &work);
-		window_set_state(&cache->window, entry, WINDOW_DEAD);
+		object = cache_fill_fail_locked(fill, status, &work);
 	}
-	cache_frames_locked(cache, &work);
 	pthread_mutex_unlock(&cache->lock);
 	cache_object_put(object);
 	cache_work_run(cache, &work);
 	cache_writes_start(cache);
 }
 
-/* Checks of the granules that are complete with @filled bytes. Bytes come in order and on one
- * thread at a time, so that this needs no lock. */
-static void check_granules(struct cache_fill *fill, uint32_t filled)
-{
-	struct window *window = &fill->cache->window;
-	const unsigned char *data = window_data(window, fill->entry);
-	uint64_t *checks = window_checks(window, fill->entry);
-	uint32_t len = fill->entry->len;
-
-	for (;;) {
-		uint32_t start = fill->checked * GRANULE_LEN;
-		uint32_t granule;
-
-		if (start >= len)
-			return;
-		granule = len - start < GRANULE_LEN ? len - start : GRANULE_LEN;
-		if (filled - start < granule || filled < start)
-			return;
-		checks[fill->checked++] = digest_crc64(data + start, granule);
-	}
-}
-
-static void fetch_progress(struct backing_get *get, size_t filled)
-{
-	struct cache_fill *fill = CONTAINER_OF(get, struct cache_fill, op.get);
-	struct cache *cache = fill->cache;
-	struct cache_work work;
-	uint32_t total = fill->base + (uint32_t)filled;
-
-	check_granules(fill, total);
-	cache_work_init(&work);
-	pthread_mutex_lock(&cache->lock);
-	fill->entry->filled = total;
-	cache_reads_progress_locked(cache, fill->entry, &work);
-	pthread_mutex_unlock(&cache->lock);
-	cache_work_run(cache, &work);
-}
-
-/* The SSD is written in pages: behind the block's end it gets zeros. */
-static void pad(struct cache_fill *fill)
+void cache_fill_pad(struct cache_fill *fill)
 {
 	unsigned char *data = window_data(&fill->cache->window, fill->entry);
 	uint32_t len = fill->entry->len;
@@ -212,8 +188,29 @@ static void pad(struct cache_fill *fill)
 		memset(data + len, 0, PAGE_LEN - len % PAGE_LEN);
 }
 
-/* Puts the fill off when those who wait still have time and the cause is one that passes. */
-static bool put_off(struct cache_fill *fill, int status)
+uint64_t cache_fill_deadline_locked(const struct cache_fill *fill)
+{
+	struct cache *cache = fill->cache;
+	uint64_t deadline_ns = 0;
+	struct cache_read_part *part;
+
+	TAILQ_FOREACH (part, &fill->entry->waits, link)
+		if (part->read->p.deadline_ns > deadline_ns)
+			deadline_ns = part->read->p.deadline_ns;
+	if (deadline_ns == 0)
+		deadline_ns = clock_after_ns(clock_now_ns(cache->clock), cache->read_timeout);
+	return deadline_ns;
+}
+
+void cache_fill_pause_locked(struct cache_fill *fill, uint64_t at_ns)
+{
+	fill->phase = CACHE_FILL_PAUSED;
+	fill->retry_at_ns = at_ns;
+	TAILQ_INSERT_TAIL(&fill->cache->retries, fill, link);
+	cache_timer_poke_locked(fill->cache, at_ns);
+}
+
+bool cache_fill_put_off(struct cache_fill *fill, int status)
 {
 	struct cache *cache = fill->cache;
 	uint64_t now_ns = clock_now_ns(cache->clock);
@@ -226,181 +223,35 @@ static bool put_off(struct cache_fill *fill, int status)
 	TAILQ_FOREACH (part, &fill->entry->waits, link)
 		again |= part->read->p.deadline_ns > now_ns;
 	again &= !cache->stopping;
-	if (again) {
-		fill->phase = CACHE_FILL_IDLE;
-		fill->retry_at_ns = clock_after_ns(now_ns, RETRY_PAUSE_NS);
-		TAILQ_INSERT_TAIL(&cache->retries, fill, link);
-		cache_timer_poke_locked(cache, fill->retry_at_ns);
-	}
+	if (again)
+		cache_fill_pause_locked(fill, clock_after_ns(now_ns, RETRY_PAUSE_NS));
 	pthread_mutex_unlock(&cache->lock);
 	return again;
 }
 
-static void report(struct cache_fill *fill, const struct backing_get *get)
+void cache_fill_report(const struct cache_fill *fill, const char *from, int status,
+		       const char *problem)
 {
-	const struct object_version *version = &fill->entry->object->store.version;
+	const struct window_entry *entry = fill->entry;
+	const struct object_version *version = &entry->object->store.version;
+	struct cache *cache = fill->cache;
 
-	counter_add(&fill->cache->counters, CACHE_FETCH_ERRORS, 1);
 	/* nobody waits for what was put off in vain, and a stop is no news */
-	if (get->request.status == -ECANCELED || get->request.status == -EAGAIN)
+	if (status == -ECANCELED || status == -EAGAIN)
 		return;
-	if (get->request.status == -ESTALE) {
-		atomic_store(&fill->entry->object->stale, true);
-		counter_add(&fill->cache->counters, CACHE_STALE, 1);
+	if (status == -ESTALE) {
+		atomic_store(&entry->object->stale, true);
+		counter_add(&cache->counters, CACHE_STALE, 1);
 		log_info("cache.stale", "backing=%s bucket=%s key=\"%s\" refused_etag=%s",
 			 version->backing, version->bucket, version->key, version->etag);
 		return;
 	}
-	log_warning("cache.fetch",
-		    "backing=%s bucket=%s key=\"%s\" off=%llu error=\"%s\" problem=\"%s\"",
-		    version->backing, version->bucket, version->key, (unsigned long long)get->off,
-		    error_text(get->request.status), get->request.problem);
-}
-
-static void fetch_done(struct backing_get *get)
-{
-	struct cache_fill *fill = CONTAINER_OF(get, struct cache_fill, op.get);
-	struct counters *counters = &fill->cache->counters;
-	int status = get->request.status;
-
-	if (put_off(fill, status))
-		return;
-	if (status == 0) {
-		check_granules(fill, fill->entry->len);
-		pad(fill);
-		counter_add(counters, CACHE_FETCHES, 1);
-		counter_add(counters, CACHE_FETCH_BYTES, fill->entry->len);
-		if (fill->repair)
-			counter_add(counters, CACHE_REPAIRED, 1);
-	} else {
-		report(fill, get);
-	}
-	fill_end(fill, status, false);
-}
-
-/* The request for the rest of the block. */
-static void set_up_get_locked(struct cache *cache, struct cache_fill *fill)
-{
-	struct window_entry *entry = fill->entry;
-	const struct object_version *version = &entry->object->store.version;
-	uint64_t deadline_ns = 0;
-	struct cache_read_part *part;
-
-	TAILQ_FOREACH (part, &entry->waits, link)
-		if (part->read->p.deadline_ns > deadline_ns)
-			deadline_ns = part->read->p.deadline_ns;
-	if (deadline_ns == 0)
-		deadline_ns = clock_after_ns(clock_now_ns(cache->clock), cache->read_timeout);
-	fill->background = fill->prefetch && TAILQ_EMPTY(&entry->waits);
-	fill->base = entry->filled;
-	fill->op.get = (struct backing_get){
-		.request = {
-			.bucket = version->bucket,
-			.key = version->key,
-			.deadline_ns = deadline_ns,
-			.background = fill->background,
-		},
-		.etag = version->etag,
-		.off = offset_of(cache, entry) + fill->base,
-		.len = entry->len - fill->base,
-		.dst = window_data(&cache->window, entry) + fill->base,
-		.progress = fetch_progress,
-		.done = fetch_done,
-	};
-}
-
-/* Fills that one request serves. */
-struct run {
-	unsigned count;
-	uint64_t len;
-	struct cache_fill *fills[CACHE_RUN_FILLS];
-	unsigned attempts[CACHE_RUN_FILLS];
-};
-
-/* Whether the block of @fill lies behind the run's. What was tried before goes by itself: parts of
- * it are there, and whatever failed it should not fail others. */
-static bool run_takes(const struct cache *cache, const struct run *run,
-		      const struct cache_fill *fill)
-{
-	const struct window_entry *entry = fill->entry, *last;
-
-	if (run->count == 0)
-		return true;
-	last = run->fills[run->count - 1]->entry;
-	return run->count < CACHE_RUN_FILLS && run->len + entry->len <= cache->fetch_max &&
-	       fill->prefetch && fill->attempt == 0 && run->fills[0]->prefetch &&
-	       run->fills[0]->attempt == 0 && entry->object == last->object &&
-	       !window_key_is_granule(&entry->key) && entry->key.index == last->key.index + 2;
-}
-
-static void run_add(struct run *run, struct cache_fill *fill)
-{
-	run->fills[run->count++] = fill;
-	run->len += fill->entry->len;
-}
-
-static void run_issue_locked(struct cache *cache, struct run *run)
-{
-	for (unsigned i = 0; i < run->count; i++) {
-		struct cache_fill *fill = run->fills[i];
-
-		set_up_get_locked(cache, fill);
-		if (i > 0)
-			run->fills[i - 1]->op.get.next = &fill->op.get;
-		fill->phase = CACHE_FILL_ISSUING;
-		run->attempts[i] = ++fill->attempt;
-		fill->refs++; /* done() may run before backing_get() returns */
-	}
-}
-
-static void run_issued_locked(struct run *run)
-{
-	for (unsigned i = 0; i < run->count; i++) {
-		struct cache_fill *fill = run->fills[i];
-
-		if (fill->entry && fill->attempt == run->attempts[i] &&
-		    fill->phase == CACHE_FILL_ISSUING) {
-			fill->phase = CACHE_FILL_FETCHING;
-			if (!TAILQ_EMPTY(&fill->entry->waits))
-				promote_locked(fill);
-		}
-		fill_unref_locked(fill);
-	}
-}
-
-/* Fetches what is in the run, and empties it. */
-static void run_fetch(struct cache *cache, struct run *run)
-{
-	struct backing *source;
-	bool stopping;
-
-	if (run->count == 0)
-		return;
-	source = run->fills[0]->entry->object->source;
-	pthread_mutex_lock(&cache->lock);
-	stopping = cache->stopping;
-	if (!stopping)
-		run_issue_locked(cache, run);
-	pthread_mutex_unlock(&cache->lock);
-	if (stopping) {
-		for (unsigned i = 0; i < run->count; i++)
-			fill_end(run->fills[i], -ECANCELED, false);
-	} else {
-		backing_get(source, &run->fills[0]->op.get);
-		pthread_mutex_lock(&cache->lock);
-		run_issued_locked(run);
-		pthread_mutex_unlock(&cache->lock);
-	}
-	run->count = 0;
-	run->len = 0;
-}
-
-static void fetch(struct cache *cache, struct cache_fill *fill)
-{
-	struct run run = { 0 };
-
-	run_add(&run, fill);
-	run_fetch(cache, &run);
+	log_warning(
+		"cache.fetch",
+		"from=%s backing=%s bucket=%s key=\"%s\" off=%llu error=\"%s\" problem=\"%s\"",
+		from, version->backing, version->bucket, version->key,
+		(unsigned long long)(window_key_off(&entry->key, cache->block_len) + fill->base),
+		error_text(status), problem);
 }
 
 static void read_done(struct store_read *read)
@@ -410,13 +261,14 @@ static void read_done(struct store_read *read)
 	if (read->status == 0) {
 		memcpy(window_checks(&fill->cache->window, fill->entry), read->checks,
 		       read->granule_count * sizeof(read->checks[0]));
-		fill_end(fill, 0, true);
+		cache_fill_end(fill, 0, CACHE_ORIGIN_SSD);
 		return;
 	}
 	/* -ENOENT: evicted in the meantime, which is nobody's fault */
 	fill->repair = read->status != -ENOENT;
 	fill->fetch_only = true;
-	fetch(fill->cache, fill);
+	if (!cache_fill_ask(fill))
+		cache_fill_fetch(fill);
 }
 
 static void read_ssd(struct cache *cache, struct cache_fill *fill)
@@ -429,7 +281,7 @@ static void read_ssd(struct cache *cache, struct cache_fill *fill)
 	*read = (struct store_read){
 		.id = entry->key.id,
 		.object_size = entry->object->store.version.size,
-		.block = block_of(cache, entry),
+		.block = window_key_block(&entry->key, cache->block_len),
 		.first_granule = granule ? (entry->key.index >> 1) % granules_per_block : 0,
 		.granule_count = object_granule_count(entry->len),
 		.dst = window_data(&cache->window, entry),
@@ -445,12 +297,13 @@ static bool try_ssd(struct cache *cache, struct cache_fill *fill)
 	bool has;
 
 	pthread_mutex_lock(&cache->lock);
-	has = cache_store_enter_locked(cache);
+	has = !entry->object->transient && cache_store_enter_locked(cache);
 	fill->phase = CACHE_FILL_READING;
 	pthread_mutex_unlock(&cache->lock);
 	if (!has)
 		return false;
-	has = store_has(cache->store, &entry->key.id, block_of(cache, entry));
+	has = store_has(cache->store, &entry->key.id,
+			window_key_block(&entry->key, cache->block_len));
 	if (has)
 		read_ssd(cache, fill);
 	cache_store_leave(cache);
@@ -459,7 +312,7 @@ static bool try_ssd(struct cache *cache, struct cache_fill *fill)
 
 void cache_fills_start(struct cache *cache, struct window_fills *entries)
 {
-	struct run run = { 0 };
+	struct cache_run run = { 0 };
 	struct window_entry *entry;
 
 	while ((entry = STAILQ_FIRST(entries))) {
@@ -469,11 +322,13 @@ void cache_fills_start(struct cache *cache, struct window_fills *entries)
 		if (!fill->fetch_only && try_ssd(cache, fill))
 			continue;
 		fill->fetch_only = true;
-		if (!run_takes(cache, &run, fill))
-			run_fetch(cache, &run);
-		run_add(&run, fill);
+		if (cache_fill_ask(fill))
+			continue;
+		if (!cache_run_takes(cache, &run, fill))
+			cache_run_fetch(cache, &run);
+		cache_run_add(&run, fill);
 	}
-	run_fetch(cache, &run);
+	cache_run_fetch(cache, &run);
 }
 
 void cache_fills_retry_locked(struct cache *cache, uint64_t now_ns, struct cache_work *work)
@@ -487,4 +342,15 @@ void cache_fills_retry_locked(struct cache *cache, uint64_t now_ns, struct cache
 		TAILQ_REMOVE(&cache->retries, fill, link);
 		STAILQ_INSERT_TAIL(&work->fills, fill->entry, to_fill);
 	}
+}
+
+uint64_t cache_fills_next_ns(const struct cache *cache)
+{
+	uint64_t next_ns = CLOCK_NEVER;
+	struct cache_fill *fill;
+
+	TAILQ_FOREACH (fill, &cache->retries, link)
+		if (fill->retry_at_ns < next_ns)
+			next_ns = fill->retry_at_ns;
+	return next_ns;
 }

@@ -97,6 +97,7 @@ int cache_object_open(struct cache *cache, const struct object_version *version,
 			return -ENOMEM;
 		made->cache = cache;
 		made->source = source;
+		made->transient = source->ops->transient;
 		made->store.id = id;
 		made->store.mtime_s = mtime_s;
 		pthread_mutex_lock(&cache->objects_lock);
@@ -193,6 +194,8 @@ void cache_object_touch(struct cache_object *object, uint64_t now_ns)
 {
 	uint64_t last_ns = atomic_load_explicit(&object->touched_ns, memory_order_relaxed);
 
+	if (object->transient)
+		return;
 	if (last_ns != 0 && now_ns - last_ns < TOUCH_INTERVAL_NS)
 		return;
 	if (!atomic_compare_exchange_strong(&object->touched_ns, &last_ns, now_ns))

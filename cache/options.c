@@ -15,6 +15,8 @@
 
 static const char *const policy_names[] = { "epoch", "lru", NULL };
 
+static const char *const replicate_names[] = { "off", "free", NULL };
+
 static const struct option directory_option_table[] = {
 	OPTION(struct cache_directory_config, path, OPTION_STRING, .flags = OPTION_REQUIRED,
 	       .argument = "DIR",
@@ -63,6 +65,11 @@ static const struct option option_table[] = {
 		       "connection is slow, more where the service is near and busy."),
 	OPTION(struct cache_config, huge_pages, OPTION_BOOL, .default_text = "false",
 	       .help = "Take memory in 2 MiB pages, which vm.nr_hugepages must have set aside."),
+	OPTION(struct cache_config, replicate, OPTION_CHOICE, .default_text = "free",
+	       .choices = replicate_names,
+	       .help = "What the cache directories keep of blocks that other nodes own and this "
+		       "one reads. free: as many as fit into free space, and they are the first "
+		       "to give way. off: none."),
 };
 
 static int validate_directories(const struct cache_config *config, char *problem,

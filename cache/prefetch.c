@@ -35,9 +35,10 @@ static bool prefetch_block_locked(struct cache *cache, struct cache_object *obje
 
 	if (window_find(&cache->window, &key))
 		return true;
-	if (cache->stopping || atomic_load(&object->stale) || !TAILQ_EMPTY(&cache->for_frames) ||
+	if (cache->stopping || atomic_load(&object->stale) ||
+	    !TAILQ_EMPTY(&cache->queues[WINDOW_DEMAND].for_frames) ||
 	    len > cache->prefetch_max - cache->prefetch_bytes || !ahead_allows(cache, len) ||
-	    !cache_fill_add_locked(cache, object, &key, len, true, work)) {
+	    !cache_fill_add_locked(cache, object, &key, len, WINDOW_DEMAND, true, work)) {
 		counter_add(&cache->counters, CACHE_PREFETCH_DROPPED, 1);
 		return false;
 	}

@@ -13,20 +13,26 @@
 
 static bool anything_waits(struct cache *cache)
 {
-	return !TAILQ_EMPTY(&cache->by_deadline) || !TAILQ_EMPTY(&cache->retries);
+	bool waits = !TAILQ_EMPTY(&cache->retries);
+
+	for (unsigned i = 0; i < WINDOW_CLASS_COUNT; i++)
+		waits |= !TAILQ_EMPTY(&cache->queues[i].by_deadline);
+	return waits;
 }
 
 static uint64_t next_ns(struct cache *cache, uint64_t now_ns)
 {
-	struct cache_read *read = TAILQ_FIRST(&cache->by_deadline);
+	uint64_t retry_ns = cache_fills_next_ns(cache);
 	uint64_t next = now_ns + LOOK_NS;
-	struct cache_fill *fill;
 
-	if (read && read->p.deadline_ns < next)
-		next = read->p.deadline_ns;
-	TAILQ_FOREACH (fill, &cache->retries, link)
-		if (fill->retry_at_ns < next)
-			next = fill->retry_at_ns;
+	for (unsigned i = 0; i < WINDOW_CLASS_COUNT; i++) {
+		struct cache_read *read = TAILQ_FIRST(&cache->queues[i].by_deadline);
+
+		if (read && read->p.deadline_ns < next)
+			next = read->p.deadline_ns;
+	}
+	if (retry_ns < next)
+		next = retry_ns;
 	return next > now_ns ? next - now_ns : 0;
 }
 

@@ -45,7 +45,7 @@ static void unlock(const struct keyring *ring)
 	CHECK(pthread_mutex_unlock(&ring->self->lock) == 0);
 }
 
-static void make_id(const uint8_t key[KEYRING_KEY_LEN], uint8_t out[KEYRING_ID_LEN])
+void keyring_id(const uint8_t key[KEYRING_KEY_LEN], uint8_t out[KEYRING_ID_LEN])
 {
 	static const char purpose[] = "cenote key id";
 	const struct digest_part parts[] = { { purpose, strlen(purpose) },
@@ -92,7 +92,7 @@ int keyring_add(struct keyring *ring, const uint8_t key[KEYRING_KEY_LEN])
 	uint8_t id[KEYRING_ID_LEN];
 	int error = 0;
 
-	make_id(key, id);
+	keyring_id(key, id);
 	lock(ring);
 	if (place_of(ring, id) < ring->count) {
 		error = 0;

@@ -78,6 +78,9 @@ uint64_t keyring_version(const struct keyring *ring);
 /** keyring_key_wipe() - forgets a copy. */
 void keyring_key_wipe(struct keyring_key *key);
 
+/** keyring_id() - of a key. */
+void keyring_id(const uint8_t key[KEYRING_KEY_LEN], uint8_t out[KEYRING_ID_LEN]);
+
 /** keyring_derive() - HKDF-SHA-256 of @key with @info (a purpose, and what the result is bound to)
  *  into @len <= 64 bytes. */
 void keyring_derive(const struct keyring_key *key, const void *info, size_t info_len, void *out,

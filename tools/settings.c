@@ -75,6 +75,10 @@ static const struct option settings_table[] = {
 	       .help = "Which nodes belong together, and by which secret they know each other."),
 	OPTION(struct settings, gossip, OPTION_STRUCT, .group = &membership_options,
 	       .help = "How the nodes of a cluster find and watch each other."),
+	OPTION(struct settings, fabric, OPTION_STRUCT, .group = &transport_options,
+	       .help = "How the nodes of a cluster read each other's memory."),
+	OPTION(struct settings, peers, OPTION_STRUCT, .group = &peers_options,
+	       .help = "What the nodes of a cluster ask of each other, and for how long."),
 };
 
 const struct backing_config *settings_backing(const struct settings *settings, unsigned index)
@@ -166,6 +170,17 @@ static int cluster_validate(const struct settings *settings, char *problem, size
 	return 0;
 }
 
+/* A peer reads what it was given a lease for, and once more when its connection breaks. */
+static int lease_validate(const struct settings *settings, char *problem, size_t problem_size)
+{
+	if (settings->peers.lease / 2 >= settings->fabric.read_timeout)
+		return 0;
+	snprintf(problem, problem_size,
+		 "setting 'peers.lease' is less than twice fabric.read_timeout: blocks could be "
+		 "evicted while peers still read them");
+	return -EINVAL;
+}
+
 static int directory_validate(const char *name, const char *path, char *problem,
 			      size_t problem_size)
 {
@@ -186,6 +201,8 @@ static int settings_validate(const void *value, char *problem, size_t problem_si
 					   problem_size);
 	if (!error)
 		error = cluster_validate(settings, problem, problem_size);
+	if (!error)
+		error = lease_validate(settings, problem, problem_size);
 	if (!error)
 		error = backings_validate(settings, problem, problem_size);
 	return error ? error : entries_validate(settings, problem, problem_size);

@@ -3,7 +3,7 @@
  * their own tables; this is where they hang together:
  *
  *	node = { ... };  log = { ... };  cache = { ... };  backings = ( { ... } );  mount = { ... };
- *	cluster = { ... };  gossip = { ... };
+ *	cluster = { ... };  gossip = { ... };  fabric = { ... };  peers = { ... };
  */
 #pragma once
 
@@ -13,7 +13,9 @@
 
 #include "base/option.h"
 #include "cache/cache.h"
+#include "cache/peer/peers.h"
 #include "fabric/gossip/membership.h"
+#include "fabric/transport/transport.h"
 #include "fuse/mount.h"
 
 #define SETTINGS_PATH_DEFAULT	   "/etc/cenote/cenote.conf"
@@ -47,6 +49,8 @@ struct settings {
 	struct mount_config mount;
 	struct settings_cluster cluster;
 	struct membership_config gossip;
+	struct transport_config fabric;
+	struct peers_config peers;
 };
 
 extern const struct option_group settings_options; /* of struct settings */

@@ -32,6 +32,8 @@ struct group {
 	uint64_t tick, age;
 	uint32_t segment_next;
 	int fds[PENDING_GROUP_MAX];
+	unsigned dropped_count; /* blocks that went, of objects that keep others */
+	struct hole dropped[PENDING_GROUP_MAX];
 	unsigned emptied_count; /* objects that lost their last block */
 	struct object_id emptied[PENDING_GROUP_MAX];
 	uint64_t objects; /* there are, after the transaction */
@@ -126,10 +128,14 @@ static int apply_block(struct group *group, struct pending_block *block, uint64_
 		error = contents_drop_block(&group->contents, &info->id, info->block, &empty);
 		if (empty)
 			group->emptied[group->emptied_count++] = info->id;
+		else
+			group->dropped[group->dropped_count++] =
+				(struct hole){ .id = info->id, .block = info->block };
 		return error;
 	}
 	object = pending_object_of(block)->contents;
 	object.dataset_tick = dataset_tick;
+	object.replica = info->replica;
 	if (info->segment)
 		return contents_put_packed(&group->contents, &object, info->segment,
 					   info->segment_off, info->record.checks[0]);
@@ -155,7 +161,7 @@ static int apply(struct index_txn *txn, void *argument)
 	int error = 0;
 
 	contents_begin(contents, txn, group->tick);
-	group->emptied_count = 0;
+	group->dropped_count = group->emptied_count = 0;
 	for (unsigned i = 0; i < group->blocks.count && !error; i++)
 		error = apply_block(group, group->blocks.blocks[i], group->dataset_ticks[i]);
 	for (unsigned i = 0; i < group->touched_count && !error; i++)
@@ -240,6 +246,7 @@ static void end_group(struct group *group, bool ok)
 	d->space.promised -= promised;
 	if (ok) {
 		change_space_locked(d, &group->contents);
+		directory_account_locked(d);
 		d->objects = group->objects;
 	} else {
 		d->space.orphans += promised;
@@ -271,6 +278,8 @@ static void commit_group(struct group *group)
 	if (!error)
 		counter_add(d->counters, STORE_COMMITS, 1);
 	end_group(group, error == 0);
+	for (unsigned i = 0; i < group->dropped_count && !error; i++)
+		holes_forgotten(d, &group->dropped[i]);
 	for (unsigned i = 0; i < group->emptied_count && !error; i++)
 		sweep_forgotten(d, &group->emptied[i]);
 	directory_measure(d);
@@ -283,7 +292,10 @@ bool commit_due_locked(const struct directory *d)
 	const struct pending *pending = &d->pending;
 	const struct notes *notes = &d->notes;
 
-	if (notes->touched_count == NOTES_MAX || notes->obsolete_count > NOTES_MAX / 2)
+	/* Only lru lives by the accesses: for replicas those noted when a group is due will do. */
+	if (notes->touched_count == NOTES_MAX && d->policy_kind == CACHE_POLICY_LRU)
+		return true;
+	if (notes->obsolete_count > NOTES_MAX / 2)
 		return true;
 	if (pending->queued_count == 0)
 		return (d->flush_waiters > 0 || d->ending) && notes->obsolete_count > 0;

@@ -239,7 +239,8 @@ static int segment_append(struct contents *contents, const struct contents_objec
 	record.tick = contents->tick;
 	change = note_put(contents, object, record.dataset);
 	change->segments += (int64_t)(contents_charge(record.len) - before);
-	change->segment = segment;
+	if (!object->replica)
+		change->segment = segment;
 	return index_segment_put(contents->txn, segment, &record);
 }
 

@@ -21,6 +21,7 @@ struct contents_object {
 	uint32_t dataset;
 	const char *dataset_name; /* lives until contents_finish() */
 	uint64_t dataset_tick;	  /* its last access */
+	bool replica;		  /* packed into a segment of replicas */
 };
 
 /* What a transaction changed, by dataset. */

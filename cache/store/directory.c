@@ -129,6 +129,11 @@ void directory_error(struct directory *d, const char *what, int error)
 
 /* --- room --- */
 
+struct policy_space directory_space_locked(const struct directory *d)
+{
+	return space_view(&d->space, d->spare || d->replicas_known == DIRECTORY_REPLICAS_SOME);
+}
+
 void directory_measure(struct directory *d)
 {
 	uint64_t index = index_bytes(d->index);
@@ -181,6 +186,7 @@ static void free_directory(struct directory *d)
 	pthread_cond_destroy(&d->wake_writer);
 	pthread_mutex_destroy(&d->lock);
 	group_destroy(d->group);
+	replicas_destroy(d->replicas);
 	free(d->path);
 	free(d);
 }
@@ -193,9 +199,11 @@ static struct directory *new_directory(const struct directory_config *config)
 		return NULL;
 	d->path = strdup(config->path);
 	d->group = group_create(d);
-	if (!d->path || !d->group) {
+	d->replicas = replicas_create(d);
+	if (!d->path || !d->group || !d->replicas) {
 		free(d->path);
 		group_destroy(d->group);
+		replicas_destroy(d->replicas);
 		free(d);
 		return NULL;
 	}

@@ -9,7 +9,7 @@
  *
  * Threads of a directory: the ring (all direct I/O, verification, done()), the writer (makes files,
  * appends to segments), the committer (groups), the keeper (eviction, sweep, probes, opening
- *again). A call that uses the open directory is between directory_enter() and directory_leave().
+ * again). A call that uses the open directory is between directory_enter() and directory_leave().
  */
 #pragma once
 
@@ -46,6 +46,13 @@ enum directory_state {
 	DIRECTORY_CLOSED,
 };
 
+/* What is known of replicas in a directory: whether looking for them is worth the while. */
+enum directory_replicas {
+	DIRECTORY_REPLICAS_UNKNOWN,
+	DIRECTORY_REPLICAS_SOME, /* some were written or seen */
+	DIRECTORY_REPLICAS_NONE, /* none were found that could go, a short while ago */
+};
+
 enum directory_thread {
 	DIRECTORY_WRITER,
 	DIRECTORY_COMMITTER,
@@ -67,10 +74,15 @@ struct directory {
 	uint64_t hash;		   /* of the path, and */
 	uint64_t weight;     /* ... the capacity: its voice in choosing a directory for an object */
 	struct group *group; /* the committer's */
+	struct replicas *replicas; /* the keeper's */
 	pthread_t threads[DIRECTORY_THREAD_COUNT];
 	uint32_t segment_len;
 	uint64_t uncommitted_max; /* bytes written and not committed: the writer waits */
 	uint64_t index_map_len;
+
+	const struct store_owner *_Atomic owner; /* NULL: this node owns all there is */
+	_Atomic uint64_t cuts; /* counts blocks about to be punched: a reader may have seen them */
+	_Atomic bool no_punch; /* the file system cannot */
 
 	pthread_mutex_t lock;
 	pthread_cond_t wake_writer, wake_committer, wake_keeper;
@@ -96,11 +108,15 @@ struct directory {
 	struct directory_writes writes; /* admitted and handed over, not yet begun */
 	unsigned writes_under_way;
 	unsigned flush_waiters;
-	uint64_t tick;				 /* bytes admitted: the time of lru */
-	bool spare;				 /* obsolete things may be there to evict */
-	bool evict;				 /* eviction is wanted */
-	bool sweep;				 /* ... and a sweep, from the start */
-	uint64_t objects;			 /* that the index names, as of the last commit */
+	uint64_t tick; /* bytes admitted: the time of lru */
+	bool spare;    /* obsolete things may be there to evict */
+	bool evict;    /* eviction is wanted */
+	bool turnover; /* lru: ... of replicas, for a new one */
+	enum directory_replicas replicas_known;
+	uint64_t replicas_none_ns; /* since when it says NONE */
+	uint64_t replicas_news;	   /* counts replicas admitted, and changes of ownership */
+	bool sweep;		   /* ... and a sweep, from the start */
+	uint64_t objects;	   /* that the index names, as of the last commit */
 	uint64_t counted_used, counted_capacity; /* what the gauges hold of this directory */
 
 	bool drop_index; /* it was found damaged: the next opening starts with an empty one */
@@ -163,6 +179,9 @@ void directory_account_locked(struct directory *directory);
 /** directory_admits_locked() - open, not full, not stopping. */
 bool directory_admits_locked(const struct directory *directory);
 
+/** directory_space_locked() - the room as the policy sees it. */
+struct policy_space directory_space_locked(const struct directory *directory);
+
 /** directory_flush() - until all started writes are committed. Return: 0 or -ETIMEDOUT. */
 int directory_flush(struct directory *directory, uint64_t deadline_ns);
 
@@ -206,7 +225,7 @@ bool directory_read(struct directory *directory, struct store_read *read);
 bool directory_admit(struct directory *directory, const struct store_object *object, uint64_t block,
 		     uint32_t len);
 bool directory_would_admit(struct directory *directory, const struct store_object *object,
-			   uint32_t len);
+			   bool owned, uint32_t len);
 
 /* --- writer.c --- */
 
@@ -230,6 +249,66 @@ void keeper_main(struct directory *directory);
 
 /** evict_some() - inside: one batch. Return: whether there may be more to do. */
 bool evict_some(struct directory *directory);
+
+/* --- replicas/ --- */
+struct store_owner {
+	bool (*owns)(void *context, const struct object_id *id, uint64_t block);
+	void *context;
+};
+
+struct evict_batch;
+
+/** directory_set_owner() - @owner is borrowed for life. Before the first admission. */
+void directory_set_owner(struct directory *directory, const struct store_owner *owner);
+
+/** directory_owner_changed() - what was owned may be a replica now. */
+void directory_owner_changed(struct directory *directory);
+
+/** directory_owns() - whether a block is this node's own. */
+bool directory_owns(const struct directory *directory, const struct object_id *id, uint64_t block);
+
+/** directory_replica_bytes() - of replicas; counted, or estimated when there are many objects. */
+uint64_t directory_replica_bytes(struct directory *directory);
+
+struct replicas *replicas_create(struct directory *directory); /* NULL: no memory */
+void replicas_destroy(struct replicas *replicas);
+
+/**
+ * replicas_some() - inside, in the keeper's thread: one step towards giving back @wanted bytes of
+ * replicas. Looks at some objects; or takes the least recently used ones among those it saw, puts
+ * whole files into @batch, which the caller removes, and gives back single blocks itself.
+ * Return: 1: there is more to do; 0: there are no more replicas; or an error.
+ */
+int replicas_some(struct replicas *replicas, struct evict_batch *batch, uint64_t wanted);
+
+/** replicas_look_again_locked() - time may have made replicas of what was none. */
+void replicas_look_again_locked(struct directory *directory, uint64_t now_ns);
+
+/* --- holes.c --- */
+struct hole {
+	struct object_id id;
+	uint64_t block;
+};
+
+/** holes_allowed() - whether blocks of an object's file may be punched out. */
+bool holes_allowed(const struct directory *directory, const struct object_id *id);
+
+/** holes_punch() - gives back the bytes of blocks that the index does not name (committed) and that
+ *  are held. Those of one object stand together. */
+void holes_punch(struct directory *directory, const struct hole *holes, unsigned count);
+
+/** holes_forgotten() - inside: punches a block unless it is named, or being written (again). */
+void holes_forgotten(struct directory *directory, const struct hole *hole);
+
+/* --- listing.c --- */
+
+/** directory_list() - inside: what is behind (@id, @block), into the free rest of @page; moves
+ *  them on. Return: whether there is more; or an error. */
+int directory_list(struct directory *directory, struct object_id *id, uint64_t *block,
+		   struct store_page *page);
+
+/** listing_next_id() - the id behind @id. Return: false when there is none. */
+bool listing_next_id(struct object_id *id);
 
 struct sweep;
 

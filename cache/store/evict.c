@@ -1,59 +1,30 @@
 /*
- * evict.c - making room: obsolete versions first, then what the policy names, until the low
- * watermark. In batches: victims are picked from the index, held so that nobody writes them, taken
- * out of the index in one transaction, unlinked, and only then is their room free. A crash between
- * the commit and the unlink leaves files for the sweep; the other order would leave an index that
- * names what is gone.
+ * evict.c - making room: obsolete versions first, then replicas (replicas/), then what the policy
+ * names, until the low watermark. In batches: victims are picked from the index, held so that
+ * nobody writes them, taken out of the index in one transaction, unlinked, and only then is their
+ * room free. A crash between the commit and the unlink leaves files for the sweep; the other order
+ * would leave an index that names what is gone.
  *
- * Files are only unlinked, never cut or punched: a reader that has one open reads on.
+ * Files are unlinked here, never cut: a reader that has one open reads on.
  */
+#include "cache/store/evict.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
-#include "base/error.h"
-#include "base/random.h"
-#include "cache/store/contents.h"
-#include "cache/store/directory.h"
-
-#define VICTIMS_MAX	64
-#define RECORDS_MAX	4096 /* removed by one transaction */
-#define SAMPLE_ATTEMPTS 4    /* samples in a row that give nothing new */
-
-struct victim {
-	bool is_segment;
-	bool held;
-	bool out; /* of the index */
-	bool gone;
-	uint32_t segment;
-	struct object_id id; /* a segment's as a member */
-	uint64_t bytes;
-	/* the list it was found in, cleaned even when it names something that is no longer there */
-	enum index_member list;
-	uint32_t list_number;
-};
-
-struct batch {
-	struct directory *directory;
-	struct random random;
-	struct policy_victim who;
-	uint64_t wanted, found; /* bytes */
-	unsigned count;
-	struct victim victims[VICTIMS_MAX];
-	unsigned objects; /* counted as removed */
-	struct contents contents;
-};
+#define TURNOVER_SHARE	64 /* of the low watermark: room made at once for new replicas */
+#define SAMPLE_ATTEMPTS 4  /* samples in a row that give nothing new */
 
 /* --- picking --- */
 
-static bool batch_full(const struct batch *batch)
+bool evict_full(const struct evict_batch *batch)
 {
-	return batch->count == VICTIMS_MAX || batch->found >= batch->wanted;
+	return batch->count == EVICT_VICTIMS_MAX || batch->found >= batch->wanted;
 }
 
-static bool in_batch(const struct batch *batch, const struct victim *victim)
+static bool in_batch(const struct evict_batch *batch, const struct evict_victim *victim)
 {
 	for (unsigned i = 0; i < batch->count; i++) {
 		if (batch->victims[i].is_segment == victim->is_segment &&
@@ -63,14 +34,13 @@ static bool in_batch(const struct batch *batch, const struct victim *victim)
 	return false;
 }
 
-/* Takes a victim that nobody is writing. */
-static bool add(struct batch *batch, const struct victim *victim)
+bool evict_add(struct evict_batch *batch, const struct evict_victim *victim)
 {
 	struct directory *d = batch->directory;
 	int fd = -1;
 	bool held;
 
-	if (batch_full(batch) || in_batch(batch, victim))
+	if (evict_full(batch) || in_batch(batch, victim))
 		return false;
 	pthread_mutex_lock(&d->lock);
 	if (victim->is_segment)
@@ -88,25 +58,44 @@ static bool add(struct batch *batch, const struct victim *victim)
 	return true;
 }
 
-static int add_object(struct batch *batch, struct index_txn *txn, const struct object_id *id,
+static void release_victim_locked(struct directory *d, const struct evict_victim *victim)
+{
+	if (victim->is_segment)
+		segments_release(&d->segments, victim->segment);
+	else
+		pending_release(&d->pending, &victim->id);
+}
+
+void evict_undo(struct evict_batch *batch)
+{
+	struct directory *d = batch->directory;
+	const struct evict_victim *victim = &batch->victims[--batch->count];
+
+	pthread_mutex_lock(&d->lock);
+	release_victim_locked(d, victim);
+	pthread_mutex_unlock(&d->lock);
+	batch->found -= victim->bytes;
+}
+
+static int add_object(struct evict_batch *batch, struct index_txn *txn, const struct object_id *id,
 		      enum index_member list, uint32_t number)
 {
-	struct victim victim = { .id = *id, .list = list, .list_number = number };
+	struct evict_victim victim = { .id = *id, .list = list, .list_number = number };
 	struct record_object record;
 	int error = index_object_get(txn, id, &record);
 
 	if (error && error != -ENOENT && error != -EBADMSG)
 		return error;
 	victim.bytes = error ? 0 : contents_charge(record.resident);
-	add(batch, &victim);
+	evict_add(batch, &victim);
 	return 0;
 }
 
-static int add_segment(struct batch *batch, struct index_txn *txn, uint32_t segment)
+static int add_segment(struct evict_batch *batch, struct index_txn *txn, uint32_t segment)
 {
-	struct victim victim = { .is_segment = true,
-				 .segment = segment,
-				 .list = INDEX_MEMBER_SEGMENT };
+	struct evict_victim victim = { .is_segment = true,
+				       .segment = segment,
+				       .list = INDEX_MEMBER_SEGMENT };
 	struct record_segment record;
 	int error = index_segment_get(txn, segment, &record);
 
@@ -115,18 +104,18 @@ static int add_segment(struct batch *batch, struct index_txn *txn, uint32_t segm
 	index_segment_id(segment, &victim.id);
 	victim.bytes = error ? 0 : contents_charge(record.len);
 	victim.list_number = error ? 0 : record.dataset;
-	add(batch, &victim);
+	evict_add(batch, &victim);
 	return 0;
 }
 
 /* All members of a list, up to a full batch. */
-static int add_members(struct batch *batch, struct index_txn *txn, enum index_member list,
+static int add_members(struct evict_batch *batch, struct index_txn *txn, enum index_member list,
 		       uint32_t number)
 {
-	struct object_id ids[VICTIMS_MAX];
-	int count = index_member_list(txn, list, number, NULL, ids, VICTIMS_MAX);
+	struct object_id ids[EVICT_VICTIMS_MAX];
+	int count = index_member_list(txn, list, number, NULL, ids, EVICT_VICTIMS_MAX);
 
-	for (int i = 0; i < count && !batch_full(batch); i++) {
+	for (int i = 0; i < count && !evict_full(batch); i++) {
 		int error;
 
 		if (list == INDEX_MEMBER_SEGMENT)
@@ -140,7 +129,7 @@ static int add_members(struct batch *batch, struct index_txn *txn, enum index_me
 }
 
 struct half_dead {
-	struct batch *batch;
+	struct evict_batch *batch;
 	struct index_txn *txn;
 };
 
@@ -148,7 +137,7 @@ static int visit_segment(void *context, uint32_t segment, const struct record_se
 {
 	struct half_dead *half_dead = context;
 
-	if (batch_full(half_dead->batch))
+	if (evict_full(half_dead->batch))
 		return 1;
 	if (record && record->live >= record->len / 2)
 		return 0;
@@ -158,7 +147,7 @@ static int visit_segment(void *context, uint32_t segment, const struct record_se
 /* Obsolete files, and segments that are mostly holes. */
 static int pick_spare(struct index_txn *txn, void *argument)
 {
-	struct batch *batch = argument;
+	struct evict_batch *batch = argument;
 	struct half_dead half_dead = { .batch = batch, .txn = txn };
 	int error = add_members(batch, txn, INDEX_MEMBER_OBSOLETE, 0);
 
@@ -169,14 +158,14 @@ static int pick_spare(struct index_txn *txn, void *argument)
 
 static int pick_dataset(struct index_txn *txn, void *argument)
 {
-	struct batch *batch = argument;
+	struct evict_batch *batch = argument;
 	int error = add_members(batch, txn, INDEX_MEMBER_SEGMENT, batch->who.dataset);
 
 	return error ? error : add_members(batch, txn, INDEX_MEMBER_FILE, batch->who.dataset);
 }
 
 /* A random object and the time of its last access. Ids are uniformly distributed. */
-static int sample_one(struct batch *batch, struct index_txn *txn, struct victim *out,
+static int sample_one(struct evict_batch *batch, struct index_txn *txn, struct evict_victim *out,
 		      uint64_t *out_tick)
 {
 	struct record_segment segment;
@@ -186,7 +175,7 @@ static int sample_one(struct batch *batch, struct index_txn *txn, struct victim 
 	int error;
 
 	memcpy(from.bytes, random, OBJECT_ID_LEN);
-	*out = (struct victim){ .list = INDEX_MEMBER_FILE };
+	*out = (struct evict_victim){ .list = INDEX_MEMBER_FILE };
 	error = index_object_next(txn, &from, &out->id, &record);
 	if (error == -ENOENT) {
 		memset(from.bytes, 0, OBJECT_ID_LEN);
@@ -213,19 +202,19 @@ static int sample_one(struct batch *batch, struct index_txn *txn, struct victim 
 
 static int pick_sampled(struct index_txn *txn, void *argument)
 {
-	struct batch *batch = argument;
-	struct victim sample[POLICY_SAMPLE_COUNT];
+	struct evict_batch *batch = argument;
+	struct evict_victim sample[POLICY_SAMPLE_COUNT];
 	uint64_t ticks[POLICY_SAMPLE_COUNT];
 	unsigned failed = 0;
 
-	while (!batch_full(batch) && failed < SAMPLE_ATTEMPTS) {
+	while (!evict_full(batch) && failed < SAMPLE_ATTEMPTS) {
 		for (unsigned i = 0; i < POLICY_SAMPLE_COUNT; i++) {
 			int error = sample_one(batch, txn, &sample[i], &ticks[i]);
 
 			if (error)
 				return error == -ENOENT ? 0 : error;
 		}
-		if (add(batch, &sample[policy_choose(ticks, POLICY_SAMPLE_COUNT)]))
+		if (evict_add(batch, &sample[policy_choose(ticks, POLICY_SAMPLE_COUNT)]))
 			failed = 0;
 		else
 			failed++;
@@ -233,47 +222,113 @@ static int pick_sampled(struct index_txn *txn, void *argument)
 	return 0;
 }
 
-static int pick(struct batch *batch, bool spare)
+/* The steps of picking return 1 when there is something to remove, or more to look for; 0: try the
+ * next; or an error. */
+
+static int try_spare(struct evict_batch *batch)
 {
 	struct directory *d = batch->directory;
+	int error;
+	bool spare;
+
+	pthread_mutex_lock(&d->lock);
+	spare = d->spare;
+	d->spare = false; /* but what comes meanwhile is not forgotten */
+	pthread_mutex_unlock(&d->lock);
+	if (!spare)
+		return 0;
+	error = index_read(d->index, pick_spare, batch);
+	if (!error && batch->count == 0)
+		return 0;
+	pthread_mutex_lock(&d->lock);
+	d->spare = true;
+	pthread_mutex_unlock(&d->lock);
+	return error ? error : 1;
+}
+
+/* @goal: bytes to be taken at the end. */
+static int try_replicas(struct evict_batch *batch, uint64_t goal)
+{
+	struct directory *d = batch->directory;
+	uint64_t wanted = 0;
+	int more;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->replicas_known != DIRECTORY_REPLICAS_NONE && space_taken(&d->space) > goal)
+		wanted = space_taken(&d->space) - goal;
+	pthread_mutex_unlock(&d->lock);
+	more = wanted > 0 ? replicas_some(d->replicas, batch, wanted) : 0;
+	/* No room for the transaction: whole files must go first, then. */
+	return more == -ENOSPC ? 0 : more;
+}
+
+static int try_policy(struct evict_batch *batch)
+{
+	struct directory *d = batch->directory;
+	struct policy_space space;
 	int error = 0;
 
-	if (spare) {
-		error = index_read(d->index, pick_spare, batch);
-		if (error || batch->count > 0)
-			return error;
-		pthread_mutex_lock(&d->lock);
-		d->spare = false;
-		pthread_mutex_unlock(&d->lock);
-	}
+	pthread_mutex_lock(&d->lock);
+	space = directory_space_locked(d);
+	batch->who = d->policy.ops->victim(&d->policy, &space);
+	pthread_mutex_unlock(&d->lock);
 	if (batch->who.kind == POLICY_DATASET)
 		error = index_read(d->index, pick_dataset, batch);
 	else if (batch->who.kind == POLICY_OBJECT)
 		error = index_read(d->index, pick_sampled, batch);
-	return error;
+	return error ? error : batch->count > 0;
+}
+
+static int pick(struct evict_batch *batch)
+{
+	struct directory *d = batch->directory;
+	struct policy_space space;
+	bool turnover;
+	int more = 0;
+
+	pthread_mutex_lock(&d->lock);
+	space = directory_space_locked(d);
+	turnover = d->turnover;
+	pthread_mutex_unlock(&d->lock);
+	batch->wanted = space.used > space.low ? space.used - space.low : 0;
+	if (batch->wanted > 0)
+		more = try_spare(batch);
+	if (!more && batch->wanted > 0)
+		more = try_replicas(batch, space.low);
+	if (!more && batch->wanted > 0)
+		more = try_policy(batch);
+	if (!more && turnover) {
+		more = try_replicas(batch, space.low - space.low / TURNOVER_SHARE);
+		if (more == 0) {
+			pthread_mutex_lock(&d->lock);
+			d->turnover = false;
+			pthread_mutex_unlock(&d->lock);
+		}
+	}
+	return more;
 }
 
 /* --- removing --- */
 
 static int remove_records(struct index_txn *txn, void *argument)
 {
-	struct batch *batch = argument;
+	struct evict_batch *batch = argument;
 	int error = 0;
 
 	contents_begin(&batch->contents, txn, 0);
 	for (unsigned i = 0; i < batch->count; i++)
 		batch->victims[i].out = batch->victims[i].gone;
 	for (unsigned i = 0; i < batch->count && !error; i++) {
-		struct victim *victim = &batch->victims[i];
+		struct evict_victim *victim = &batch->victims[i];
 		bool done;
 
 		if (victim->gone)
 			continue;
 		error = victim->is_segment
 				? contents_drop_segment(&batch->contents, victim->segment,
-							RECORDS_MAX, &done)
-				: contents_drop_object(&batch->contents, &victim->id, RECORDS_MAX,
-						       &done);
+							EVICT_RECORDS_MAX, &done)
+				: contents_drop_object(&batch->contents, &victim->id,
+						       EVICT_RECORDS_MAX, &done);
 		if (!error && done)
 			error = index_member_delete(txn, victim->list, victim->list_number,
 						    &victim->id);
@@ -284,7 +339,7 @@ static int remove_records(struct index_txn *txn, void *argument)
 	return error ? error : contents_finish(&batch->contents);
 }
 
-static int unlink_victim(struct directory *d, const struct victim *victim)
+static int unlink_victim(struct directory *d, const struct evict_victim *victim)
 {
 	char path[STORE_PATH_LEN];
 	int error;
@@ -297,14 +352,13 @@ static int unlink_victim(struct directory *d, const struct victim *victim)
 	return error == -ENOENT ? 0 : error;
 }
 
-static void free_room(struct batch *batch)
+void evict_account(struct directory *d, const struct contents *contents, bool replicas)
 {
-	struct directory *d = batch->directory;
 	uint64_t bytes = 0;
 
 	pthread_mutex_lock(&d->lock);
-	for (unsigned i = 0; i < batch->contents.change_count; i++) {
-		const struct contents_change *change = &batch->contents.changes[i];
+	for (unsigned i = 0; i < contents->change_count; i++) {
+		const struct contents_change *change = &contents->changes[i];
 		int64_t delta = change->files + change->segments;
 
 		space_change(&d->space, delta);
@@ -315,15 +369,17 @@ static void free_room(struct batch *batch)
 	directory_account_locked(d);
 	pthread_mutex_unlock(&d->lock);
 	counter_add(d->counters, STORE_EVICTED_BYTES, bytes);
+	if (replicas)
+		counter_add(d->counters, STORE_REPLICA_EVICTED_BYTES, bytes);
 }
 
-static int unlink_out(struct batch *batch)
+static int unlink_out(struct evict_batch *batch)
 {
 	struct directory *d = batch->directory;
 	int error = 0;
 
 	for (unsigned i = 0; i < batch->count && !error; i++) {
-		struct victim *victim = &batch->victims[i];
+		struct evict_victim *victim = &batch->victims[i];
 
 		if (!victim->out || victim->gone)
 			continue;
@@ -334,7 +390,7 @@ static int unlink_out(struct batch *batch)
 	return error;
 }
 
-static bool all_gone(const struct batch *batch)
+static bool all_gone(const struct evict_batch *batch)
 {
 	for (unsigned i = 0; i < batch->count; i++) {
 		if (!batch->victims[i].gone)
@@ -345,7 +401,7 @@ static bool all_gone(const struct batch *batch)
 
 /* A full file system may not even have room for the transaction that removes: files first, then.
  * Whoever looks for them meanwhile finds a record without a file, which is a miss. */
-static int unlink_first(struct batch *batch)
+static int unlink_first(struct evict_batch *batch)
 {
 	int error = 0;
 
@@ -354,7 +410,7 @@ static int unlink_first(struct batch *batch)
 	return error;
 }
 
-static int remove_batch(struct batch *batch)
+static int remove_batch(struct evict_batch *batch)
 {
 	struct directory *d = batch->directory;
 	int error = 0;
@@ -369,54 +425,41 @@ static int remove_batch(struct batch *batch)
 		if (error)
 			break;
 		error = unlink_out(batch);
-		free_room(batch);
+		evict_account(d, &batch->contents, batch->replica_blocks > 0);
 	}
+	if (!error)
+		counter_add(d->counters, STORE_REPLICAS_EVICTED, batch->replica_blocks);
 	return error;
 }
 
-static void release(struct batch *batch)
+static void release(struct evict_batch *batch)
 {
 	struct directory *d = batch->directory;
 
 	pthread_mutex_lock(&d->lock);
-	for (unsigned i = 0; i < batch->count; i++) {
-		const struct victim *victim = &batch->victims[i];
-
-		if (victim->is_segment)
-			segments_release(&d->segments, victim->segment);
-		else
-			pending_release(&d->pending, &victim->id);
-	}
+	for (unsigned i = 0; i < batch->count; i++)
+		release_victim_locked(d, &batch->victims[i]);
 	pthread_mutex_unlock(&d->lock);
 }
 
 bool evict_some(struct directory *d)
 {
-	struct batch *batch = calloc(1, sizeof(*batch));
-	struct policy_space space;
-	bool spare, more;
-	int error;
+	struct evict_batch *batch = calloc(1, sizeof(*batch));
+	int more, error;
+	bool removed;
 
 	if (!batch)
 		return false;
 	batch->directory = d;
 	random_init(&batch->random, random_seed());
-	pthread_mutex_lock(&d->lock);
-	space = space_view(&d->space, d->spare);
-	spare = d->spare;
-	batch->wanted = space.used > space.low ? space.used - space.low : 0;
-	if (batch->wanted > 0)
-		batch->who = d->policy.ops->victim(&d->policy, &space);
-	pthread_mutex_unlock(&d->lock);
-	error = batch->wanted > 0 ? pick(batch, spare) : 0;
-	if (!error)
-		error = remove_batch(batch);
+	more = pick(batch);
+	error = more < 0 ? more : remove_batch(batch);
 	release(batch);
 	if (error)
 		directory_error(d, "eviction", error);
-	more = !error && batch->count > 0;
+	removed = batch->count > 0;
 	free(batch);
-	if (more)
+	if (removed && !error)
 		directory_measure(d);
-	return more;
+	return !error && more > 0;
 }

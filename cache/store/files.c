@@ -70,6 +70,18 @@ static int system_sync_all(const struct files *files, int fd)
 	return syncfs(fd) ? -errno : 0;
 }
 
+static int system_punch(const struct files *files, int fd, uint64_t off, uint64_t len)
+{
+	int result;
+
+	(void)files;
+	do
+		result = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
+				   (off_t)len);
+	while (result != 0 && errno == EINTR);
+	return result ? -errno : 0;
+}
+
 static int system_unlink(const struct files *files, int dirfd, const char *path)
 {
 	(void)files;
@@ -104,6 +116,7 @@ const struct files *files_system(void)
 		.sync_data = system_sync_data,
 		.sync_directory = system_sync_directory,
 		.sync_all = system_sync_all,
+		.punch = system_punch,
 		.unlink = system_unlink,
 		.rename = system_rename,
 		.make_directory = system_make_directory,

@@ -19,6 +19,8 @@ struct files {
 	int (*sync_data)(const struct files *files, int fd);
 	int (*sync_directory)(const struct files *files, int dirfd, const char *path);
 	int (*sync_all)(const struct files *files, int fd); /* of the file system */
+	int (*punch)(const struct files *files, int fd, uint64_t off, uint64_t len); /* the size
+											stays */
 	int (*unlink)(const struct files *files, int dirfd, const char *path);
 	int (*rename)(const struct files *files, int dirfd, const char *from, const char *to);
 	int (*make_directory)(const struct files *files, int dirfd, const char *path);

@@ -82,7 +82,8 @@ static void measure(struct keeper *keeper, uint64_t now_ns)
 		d->full_until_ns = 0;
 		log_notice("store.directory", "directory=%s writing goes on", d->path);
 	}
-	space = space_view(&d->space, d->spare);
+	replicas_look_again_locked(d, now_ns);
+	space = directory_space_locked(d);
 	if (space.used > space.high)
 		d->evict = true;
 	pthread_mutex_unlock(&d->lock);

@@ -94,24 +94,27 @@ int lookup_block(struct directory *d, const struct object_id *id, uint64_t block
 	return error;
 }
 
-static void note_access_locked(struct directory *d, const struct object_id *id, uint32_t dataset)
+/* Who was accessed when matters under lru, and for replicas under every policy. */
+static void note_access_locked(struct directory *d, const struct object_id *id, uint32_t dataset,
+			       bool replica)
 {
 	datasets_touch(&d->policy.datasets, dataset);
-	if (d->policy_kind == CACHE_POLICY_LRU)
+	if (d->policy_kind == CACHE_POLICY_LRU || replica)
 		notes_touch(&d->notes, id, d->tick, policy_tick_age(d->space.capacity));
 }
 
 bool directory_has(struct directory *d, const struct object_id *id, uint64_t block)
 {
 	struct lookup lookup = { 0 };
-	bool here;
+	bool here, replica;
 
 	if (!directory_enter(d))
 		return false;
 	here = lookup_block(d, id, block, &lookup) == 0;
+	replica = here && !directory_owns(d, id, block);
 	pthread_mutex_lock(&d->lock);
 	if (here)
-		note_access_locked(d, id, lookup.dataset);
+		note_access_locked(d, id, lookup.dataset, replica);
 	directory_leave_locked(d);
 	pthread_mutex_unlock(&d->lock);
 	return here;
@@ -124,7 +127,7 @@ void directory_touch(struct directory *d, const struct object_id *id, const char
 		uint32_t number = datasets_find(&d->policy.datasets, dataset);
 
 		if (number != DATASET_SHARED)
-			note_access_locked(d, id, number);
+			note_access_locked(d, id, number, d->owner != NULL);
 	}
 	pthread_mutex_unlock(&d->lock);
 }

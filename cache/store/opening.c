@@ -144,6 +144,8 @@ static int reset(struct directory *d)
 	d->tick = 0;
 	d->objects = 0;
 	d->notes.touched_count = d->notes.obsolete_count = 0;
+	d->turnover = false;
+	d->replicas_known = d->owner ? DIRECTORY_REPLICAS_UNKNOWN : DIRECTORY_REPLICAS_NONE;
 	segments_init(&d->segments);
 	return policy_init(&d->policy, d->policy_kind);
 }

@@ -419,6 +419,28 @@ void pending_release(struct pending *pending, const struct object_id *id)
 	put_object(pending, object);
 }
 
+bool pending_hold_block(struct pending *pending, const struct object_id *id, uint64_t number)
+{
+	struct pending_block *block;
+
+	if (find_block(pending, id, number))
+		return false;
+	block = new_block(pending, id, number);
+	if (!block)
+		return false;
+	block->step = PENDING_HELD;
+	return true;
+}
+
+void pending_release_block(struct pending *pending, const struct object_id *id, uint64_t number)
+{
+	struct pending_block *block = find_block(pending, id, number);
+
+	CHECK(block && block->step == PENDING_HELD);
+	block->step = PENDING_IDLE;
+	settle_block(pending, block); /* it has no object: nothing to close */
+}
+
 void pending_fini(struct pending *pending)
 {
 	struct pending_object *object = pending->objects;

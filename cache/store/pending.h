@@ -11,10 +11,11 @@
  *	pending_drop() -> change DROP, queued ... in the same way
  *
  * The steps of writing, of the queued change and of the one being committed are independent: a
- *block found bad may be written anew while its removal is still being committed.
+ * block found bad may be written anew while its removal is still being committed.
  *
  * Objects are here as long as blocks of them are, or while eviction holds them; so one that is
- *being removed is never written, and one that is being written is never removed.
+ * being removed is never written, and one that is being written is never removed. The same for a
+ * single block whose bytes are being punched out of its file, while others of it are written.
  *
  * Threads: none of its own; the directory's lock covers all of it, except that a writer uses an
  * object's fields and the checks of a block that it writes, and a committer those of its group.
@@ -40,6 +41,7 @@ enum pending_step {
 	PENDING_IDLE,	  /* not being written */
 	PENDING_ADMITTED, /* waits for store_write_start() */
 	PENDING_WRITING,
+	PENDING_HELD, /* nobody may write it */
 };
 
 enum pending_change {
@@ -84,6 +86,7 @@ struct pending_block_info {
 	struct object_id id;
 	uint64_t block;
 	uint32_t segment, segment_off; /* of a packed object */
+	bool replica;		       /* packed: it was put into a segment of replicas */
 	struct record_block record;
 };
 
@@ -159,6 +162,11 @@ uint64_t pending_bytes(const struct pending *pending, const struct object_id *id
  *  use, or memory is short. */
 bool pending_hold(struct pending *pending, const struct object_id *id);
 void pending_release(struct pending *pending, const struct object_id *id);
+
+/** pending_hold_block() - keeps writers off one block. Return: false when anything is happening to
+ *  it, or memory is short. */
+bool pending_hold_block(struct pending *pending, const struct object_id *id, uint64_t block);
+void pending_release_block(struct pending *pending, const struct object_id *id, uint64_t block);
 
 /** pending_object_of() / pending_block_of() - of a block that is being written or committed. */
 struct pending_object_info *pending_object_of(struct pending_block *block);

@@ -20,6 +20,7 @@
 #include "cache/store/directory.h"
 
 #define DIRECT_ALIGN 4096
+#define LOOKS_MAX    4 /* into the index, by one read */
 
 static struct store_read *read_of(struct ring_op *op)
 {
@@ -57,6 +58,24 @@ static void end_bad(struct store_read *read, uint64_t bad_granules)
 	end(read, -EBADMSG);
 }
 
+static bool find(struct store_read *read);
+static void start_open(struct store_read *read);
+
+/* Bytes that do not match may be of a block that was punched, as a replica, after it was looked
+ * up: then the index says so by now. Return: false when that is not what happened. */
+static bool look_again(struct store_read *read)
+{
+	if (read->p.looks == LOOKS_MAX || atomic_load(&read->p.directory->cuts) == read->p.cuts)
+		return false;
+	close(read->p.fd);
+	read->p.fd = -1;
+	if (find(read))
+		start_open(read);
+	else
+		end(read, -ENOENT);
+	return true;
+}
+
 static void verify(struct store_read *read)
 {
 	const uint8_t *at = read->dst;
@@ -71,10 +90,10 @@ static void verify(struct store_read *read)
 		at += len;
 		left -= len;
 	}
-	if (bad)
-		end_bad(read, bad);
-	else
+	if (!bad)
 		end(read, 0);
+	else if (!look_again(read))
+		end_bad(read, bad);
 }
 
 /* One bad sector costs its block; many, or a directory that is gone, cost the directory. */
@@ -214,25 +233,36 @@ static void place(struct store_read *read, const struct lookup *lookup)
 	}
 }
 
-bool directory_read(struct directory *d, struct store_read *read)
+static bool find(struct store_read *read)
 {
+	struct directory *d = read->p.directory;
 	struct lookup lookup = {
 		.first_granule = read->first_granule,
 		.granule_count = read->granule_count,
 		.checks = read->checks,
 	};
 
+	read->p.looks++;
+	read->p.cuts = atomic_load(&d->cuts);
+	read->p.got = 0;
+	if (lookup_block(d, &read->id, read->block, &lookup) != 0)
+		return false;
+	place(read, &lookup);
+	return true;
+}
+
+bool directory_read(struct directory *d, struct store_read *read)
+{
 	CHECK(((uintptr_t)read->dst & (DIRECT_ALIGN - 1)) == 0 && read->granule_count > 0);
 	if (!directory_enter(d))
 		return false;
-	if (lookup_block(d, &read->id, read->block, &lookup) != 0) {
+	read->p.directory = d;
+	read->p.fd = -1;
+	read->p.looks = 0;
+	if (!find(read)) {
 		directory_leave(d);
 		return false;
 	}
-	read->p.directory = d;
-	read->p.fd = -1;
-	read->p.got = 0;
-	place(read, &lookup);
 	start_open(read);
 	return true;
 }

@@ -1,7 +1,8 @@
 /*
- * segments.h - the segments being appended to: one a dataset, at most SEGMENTS_OPEN_MAX
- * descriptors, the least recently used one is closed. A segment with uncommitted objects stays.
- * Only the writer opens and appends; eviction holds a segment while it removes it.
+ * segments.h - the segments being appended to: one a dataset for its placed objects and one for its
+ * replicas (so that replicas go in whole files, and no placed object with them), at most
+ * SEGMENTS_OPEN_MAX descriptors, the least recently used one is closed. A segment with uncommitted
+ * objects stays. Only the writer opens and appends; eviction holds a segment while it removes it.
  *
  * Threads: none of its own; the directory's lock covers the table. A segment that segments_take()
  * gave out stays where it is until segments_put().
@@ -15,15 +16,17 @@
 #define SEGMENTS_HELD_MAX   64
 #define SEGMENT_OBJECTS_MAX 16384
 
+#define SEGMENTS_REPLICAS (UINT32_C(1) << 31) /* set in the dataset's number: its replicas */
+
 struct segment {
-	uint32_t number; /* 0: free place */
-	uint32_t dataset;
-	uint32_t len;	/* where the next object goes; the writer's */
-	uint32_t count; /* objects; the writer's */
-	int fd;		/* the writer's, -1 until it opened it; a committer's while refs > 0 */
-	unsigned refs;	/* objects written and not committed, and the writer */
-	bool created;	/* its file was made since the last commit */
-	uint64_t used;	/* order of use */
+	uint32_t number;  /* 0: free place */
+	uint32_t dataset; /* perhaps with SEGMENTS_REPLICAS */
+	uint32_t len;	  /* where the next object goes; the writer's */
+	uint32_t count;	  /* objects; the writer's */
+	int fd;		  /* the writer's, -1 until it opened it; a committer's while refs > 0 */
+	unsigned refs;	  /* objects written and not committed, and the writer */
+	bool created;	  /* its file was made since the last commit */
+	uint64_t used;	  /* order of use */
 };
 
 struct segments {

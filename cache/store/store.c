@@ -24,6 +24,7 @@ struct store {
 	struct counters counters;
 	unsigned count;
 	struct directory *directories[DIRECTORIES_MAX];
+	struct store_owner owner;
 	bool stuck; /* a disk holds requests: nothing may be freed */
 };
 
@@ -51,12 +52,17 @@ static const struct counter_spec specs[STORE_COUNTER_COUNT] = {
 	[STORE_NO_SPACE] =
 		TOTAL("store_no_space", "errors", "writes that found the file system full"),
 	[STORE_EVICTED_OBJECTS] = TOTAL("store_evicted_objects", "objects", "objects evicted"),
-	[STORE_EVICTED_BYTES] = TOTAL("store_evicted_bytes", "bytes", "bytes evicted"),
+	[STORE_EVICTED_BYTES] =
+		TOTAL("store_evicted_bytes", "bytes", "bytes evicted, those of replicas included"),
 	[STORE_ORPHANS] = TOTAL("store_orphans", "files",
 				"files removed because the index does not name them"),
 	[STORE_USED_BYTES] = GAUGE("store_used_bytes", "bytes", "bytes taken on the SSD"),
 	[STORE_CAPACITY] = GAUGE("store_capacity_bytes", "bytes", "bytes that may be taken"),
 	[STORE_REFUSED] = TOTAL("store_refused", "blocks", "blocks the policy did not admit"),
+	[STORE_REPLICAS_EVICTED] =
+		TOTAL("store_replicas_evicted", "blocks", "blocks of other nodes that gave way"),
+	[STORE_REPLICA_EVICTED_BYTES] = TOTAL("store_replica_evicted_bytes", "bytes",
+					      "bytes that blocks of other nodes gave back"),
 };
 
 int store_create_with(const struct cache_config *config, const struct clock *clock,
@@ -131,6 +137,21 @@ void store_reload(struct store *store, const struct cache_config *config)
 	for (unsigned i = 0; i < store->count; i++)
 		directory_reload(store->directories[i], (unsigned)config->high_watermark,
 				 (unsigned)config->low_watermark);
+}
+
+void store_set_owner(struct store *store,
+		     bool (*owns)(void *context, const struct object_id *id, uint64_t block),
+		     void *context)
+{
+	store->owner = (struct store_owner){ .owns = owns, .context = context };
+	for (unsigned i = 0; i < store->count; i++)
+		directory_set_owner(store->directories[i], &store->owner);
+}
+
+void store_owner_changed(struct store *store)
+{
+	for (unsigned i = 0; i < store->count; i++)
+		directory_owner_changed(store->directories[i]);
 }
 
 /* --- choosing --- */
@@ -237,7 +258,16 @@ bool store_would_admit(struct store *store, const struct store_object *object, u
 {
 	struct directory *home = home_of(store, &object->id);
 
-	return !home || directory_would_admit(home, object, len);
+	return !home || directory_would_admit(home, object, true, len);
+}
+
+bool store_would_admit_block(struct store *store, const struct store_object *object, uint64_t block,
+			     uint32_t len)
+{
+	struct directory *home = home_of(store, &object->id);
+
+	return !home ||
+	       directory_would_admit(home, object, directory_owns(home, &object->id, block), len);
 }
 
 void store_write_start(struct store *store, struct store_write *write)
@@ -268,6 +298,37 @@ void store_obsolete(struct store *store, const struct object_id *id)
 {
 	for (unsigned i = 0; i < store->count; i++)
 		directory_obsolete(store->directories[i], id);
+}
+
+uint64_t store_replica_bytes(struct store *store)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < store->count; i++)
+		bytes += directory_replica_bytes(store->directories[i]);
+	return bytes;
+}
+
+int store_list(struct store *store, struct store_cursor *cursor, struct store_page *page)
+{
+	int more = 0;
+
+	page->count = page->block_count = page->text_len = 0;
+	while (cursor->directory < store->count && page->count == 0 && more >= 0) {
+		struct directory *d = store->directories[cursor->directory];
+
+		more = 0;
+		if (directory_enter(d)) {
+			more = directory_list(d, &cursor->id, &cursor->block, page);
+			directory_leave(d);
+		}
+		if (more == 0 || more == -EIO) {
+			memset(&cursor->id, 0, sizeof(cursor->id));
+			cursor->block = 0;
+			cursor->directory++;
+		}
+	}
+	return more < 0 ? more : (int)page->count;
 }
 
 int store_flush(struct store *store, uint64_t deadline_ns)

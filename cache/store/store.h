@@ -50,10 +50,12 @@ enum store_counter {
 	STORE_NO_SPACE,
 	STORE_EVICTED_OBJECTS,
 	STORE_EVICTED_BYTES,
-	STORE_ORPHANS,	  /* files swept because the index does not name them */
-	STORE_USED_BYTES, /* gauge over all directories */
-	STORE_CAPACITY,	  /* gauge */
-	STORE_REFUSED,	  /* writes the policy did not admit */
+	STORE_ORPHANS,		/* files swept because the index does not name them */
+	STORE_USED_BYTES,	/* gauge over all directories */
+	STORE_CAPACITY,		/* gauge */
+	STORE_REFUSED,		/* writes the policy did not admit */
+	STORE_REPLICAS_EVICTED, /* blocks that this node does not own */
+	STORE_REPLICA_EVICTED_BYTES,
 	STORE_COUNTER_COUNT,
 };
 
@@ -84,7 +86,9 @@ struct store_read {
 		int fd;
 		uint32_t want, got; /* bytes */
 		uint64_t off;	    /* in the file */
+		uint64_t cuts;	    /* the directory's, before the look into the index */
 		bool direct;
+		unsigned looks; /* into the index */
 		char path[STORE_PATH_LEN];
 	} p;
 };
@@ -125,6 +129,22 @@ void store_destroy(struct store *store);
 
 void store_reload(struct store *store, const struct cache_config *config);
 
+/**
+ * store_set_owner() - tells which blocks this node owns; all others are replicas: written only into
+ * free space, and the first to go. Unset: all are owned. Roles are never stored: @owns is asked
+ * whenever one matters, since ownership moves as members come and go.
+ * @owns: cheap (some ns), any thread, called with no lock of the store held; until
+ *        store_destroy().
+ * Threads: once, before the first admission.
+ */
+void store_set_owner(struct store *store,
+		     bool (*owns)(void *context, const struct object_id *id, uint64_t block),
+		     void *context);
+
+/** store_owner_changed() - a hint that ownership has moved: what was owned may be a replica now.
+ *  Without it that is noticed within 10 s. Any thread. */
+void store_owner_changed(struct store *store);
+
 /** store_has() - whether block @block of @id is here (written; perhaps not committed). A few
  *  microseconds, no I/O wait beyond a page of the index. Also notes the access for eviction. */
 bool store_has(struct store *store, const struct object_id *id, uint64_t block);
@@ -136,17 +156,26 @@ void store_read_start(struct store *store, struct store_read *read);
 /**
  * store_admit() - asks the policy whether a block of @len bytes of @object should be written now.
  * Starts eviction when needed; never waits. An object's blocks are admitted only while its
- * directory is open, and after a crash only once it is known what was left over. Return: true with
- * the space reserved: store_write_start() must follow, which uses it up. False.
+ * directory is open, and after a crash only once it is known what was left over.
+ *
+ * A replica is admitted only while its directory stays below the low watermark with it: it makes
+ * nothing give way. Under lru a refused one starts the eviction of the least recently used
+ * replicas, so that a later one finds room.
+ * Return: true with the space reserved: store_write_start() must follow, which uses it up. False.
  */
 bool store_admit(struct store *store, const struct store_object *object, uint64_t block,
 		 uint32_t len);
 
 /**
- * store_would_admit() - whether the policy would have @len more bytes of @object written now. Like
- * store_admit() it is an access, and a refusal counts as one; nothing is reserved.
+ * store_would_admit_block() - whether the policy would have @len more bytes of @object written now,
+ * in the role that @block has. Like store_admit() it is an access, and a refusal counts as one;
+ * nothing is reserved.
  * Return: true also when no directory is open: then there is no policy to refuse it.
  */
+bool store_would_admit_block(struct store *store, const struct store_object *object, uint64_t block,
+			     uint32_t len);
+
+/** store_would_admit() - the same for a block that this node owns. */
 bool store_would_admit(struct store *store, const struct store_object *object, uint32_t len);
 
 /** store_write_start() - writes an admitted block. done() runs on a thread of the store, perhaps
@@ -161,6 +190,52 @@ uint64_t store_resident(struct store *store, const struct object_id *id, uint64_
 
 /** store_obsolete() - the version was replaced: evicted before all others. */
 void store_obsolete(struct store *store, const struct object_id *id);
+
+/** store_replica_bytes() - bytes here that this node does not own. Counted by going through the
+ *  index (some ms; with more than 16384 objects in a directory, estimated from as many). */
+uint64_t store_replica_bytes(struct store *store);
+
+/* --- what is stored, in portions --- */
+
+#define STORE_PAGE_OBJECTS 64
+#define STORE_PAGE_BLOCKS  4096
+#define STORE_PAGE_TEXT	   65536
+
+/* Where a listing goes on; zeroed: at the start. */
+struct store_cursor {
+	unsigned directory;
+	struct object_id id;
+	uint64_t block;
+};
+
+/* An object, or a part of one with many blocks here: the next entry then has the rest. */
+struct store_listed {
+	struct store_object object; /* strings in the page */
+	uint64_t resident;	    /* bytes of all its blocks that are here */
+	const uint64_t *blocks;	    /* in the page: which are, in order */
+	unsigned block_count;	    /* at least 1 */
+	bool obsolete;		    /* replaced by another version */
+};
+
+/* Points into itself: not to be copied. ~120 KB: from the heap. */
+struct store_page {
+	unsigned count;
+	struct store_listed objects[STORE_PAGE_OBJECTS];
+	unsigned block_count;
+	uint64_t blocks[STORE_PAGE_BLOCKS];
+	unsigned text_len;
+	char text[STORE_PAGE_TEXT];
+};
+
+/**
+ * store_list() - the next portion of what is committed, from @cursor on, which it moves. Each
+ * portion is a snapshot, taken in about a millisecond without holding up writers; what stays from
+ * the first portion to the last is listed once, what comes or goes meanwhile may be or not. An
+ * object may be in two directories (one of them was out for a while): then it is listed for each.
+ * Return: entries in @out_page; 0 at the end; -EIO a directory failed, -ENOMEM: the next call goes
+ * on behind it, or tries again. Any thread.
+ */
+int store_list(struct store *store, struct store_cursor *cursor, struct store_page *out_page);
 
 /** store_flush() - blocks until all started writes are committed, at most until @deadline_ns of the
  *  system's monotonic clock. Return: 0 or -ETIMEDOUT. */

@@ -1,7 +1,8 @@
 /*
  * sweep.c - removing what the index does not name: files that a crash, a failed group or a lost
- * index left behind. It goes through the folders a few names at a time, in the keeper's thread, and
- * never gets in the way of a writer: a file is removed only while its object is held.
+ * index left behind, and blocks inside files that it does name. It goes through the folders a few
+ * names at a time, in the keeper's thread, and never gets in the way of a writer: a file is removed
+ * only while its object is held, a block punched while the block is.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -9,19 +10,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "cache/store/contents.h"
 #include "cache/store/directory.h"
 
 #define FOLDERS		256 /* of objects; one more for the segments */
 #define NAMES_AT_ONCE	1024
 #define REMOVED_AT_ONCE 64
+#define BLOCKS_AT_ONCE	256
 
 struct sweep {
 	struct directory *directory;
 	unsigned folder; /* FOLDERS: the segments; FOLDERS + 1: done */
 	DIR *open;
+	int file_fd; /* of a file in which there are more bytes than the index names; -1 */
+	struct hole at;
 	uint64_t removed;
 };
 
@@ -29,8 +35,10 @@ struct sweep *sweep_create(struct directory *d)
 {
 	struct sweep *sweep = calloc(1, sizeof(*sweep));
 
-	if (sweep)
-		sweep->directory = d;
+	if (!sweep)
+		return NULL;
+	sweep->directory = d;
+	sweep->file_fd = -1;
 	return sweep;
 }
 
@@ -40,6 +48,8 @@ void sweep_destroy(struct sweep *sweep)
 		return;
 	if (sweep->open)
 		closedir(sweep->open);
+	if (sweep->file_fd >= 0)
+		close(sweep->file_fd);
 	free(sweep);
 }
 
@@ -71,11 +81,24 @@ static bool open_next(struct sweep *sweep)
 	return false;
 }
 
+struct object_query {
+	const struct object_id *id;
+	uint64_t size, resident;
+	bool packed;
+};
+
 static int query_object(struct index_txn *txn, void *argument)
 {
+	struct object_query *query = argument;
 	struct record_object record;
+	int error = index_object_get(txn, query->id, &record);
 
-	return index_object_get(txn, argument, &record);
+	if (error)
+		return error;
+	query->size = record.size;
+	query->resident = record.resident;
+	query->packed = record.segment != 0;
+	return 0;
 }
 
 static int query_segment(struct index_txn *txn, void *argument)
@@ -99,13 +122,67 @@ static bool remove_file(struct sweep *sweep, const char *path)
 	return true;
 }
 
-static bool sweep_object(struct sweep *sweep, struct object_id *id)
+/* Whether a file that the index names holds more than is named. A file of one block does not. */
+static void look_inside(struct sweep *sweep, const struct object_query *query)
 {
 	struct directory *d = sweep->directory;
 	char path[STORE_PATH_LEN];
-	bool held, removed = false;
+	struct stat st;
 
-	if (index_read(d->index, query_object, id) != -ENOENT)
+	if (query->packed || query->size <= d->block_len || !holes_allowed(d, query->id))
+		return;
+	layout_object_path(query->id, path);
+	if (fstatat(d->layout.root_fd, path, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+	    (uint64_t)st.st_blocks * 512 + CONTENTS_FILE_CHARGE <= contents_charge(query->resident))
+		return;
+	sweep->file_fd = openat(d->layout.root_fd, path, O_RDONLY | O_CLOEXEC);
+	sweep->at = (struct hole){ .id = *query->id };
+}
+
+static int query_block(struct index_txn *txn, void *argument)
+{
+	const struct hole *at = argument;
+	struct record_block record;
+
+	return index_block_get(txn, &at->id, at->block, &record);
+}
+
+/* Some blocks of the file that have bytes. Return: how many were looked at; fewer than
+ * BLOCKS_AT_ONCE: those were the last. */
+static unsigned sweep_inside(struct sweep *sweep)
+{
+	struct directory *d = sweep->directory;
+	unsigned count;
+
+	for (count = 0; count < BLOCKS_AT_ONCE; count++) {
+		off_t off =
+			lseek(sweep->file_fd, (off_t)(sweep->at.block * d->block_len), SEEK_DATA);
+
+		if (off < 0)
+			break;
+		sweep->at.block = (uint64_t)off / d->block_len;
+		if (index_read(d->index, query_block, &sweep->at) == -ENOENT)
+			holes_forgotten(d, &sweep->at);
+		sweep->at.block++;
+	}
+	if (count < BLOCKS_AT_ONCE) {
+		close(sweep->file_fd);
+		sweep->file_fd = -1;
+	}
+	return count;
+}
+
+static bool sweep_object(struct sweep *sweep, const struct object_id *id)
+{
+	struct directory *d = sweep->directory;
+	struct object_query query = { .id = id };
+	char path[STORE_PATH_LEN];
+	bool held, removed = false;
+	int error = index_read(d->index, query_object, &query);
+
+	if (!error)
+		look_inside(sweep, &query);
+	if (error != -ENOENT)
 		return false;
 	pthread_mutex_lock(&d->lock);
 	held = pending_hold(&d->pending, id);
@@ -113,7 +190,7 @@ static bool sweep_object(struct sweep *sweep, struct object_id *id)
 	if (!held)
 		return false;
 	/* It may have been committed between the first look and the hold. */
-	if (index_read(d->index, query_object, id) == -ENOENT) {
+	if (index_read(d->index, query_object, &query) == -ENOENT) {
 		layout_object_path(id, path);
 		removed = remove_file(sweep, path);
 	}
@@ -181,6 +258,10 @@ bool sweep_some(struct sweep *sweep)
 	while (names < NAMES_AT_ONCE && removed < REMOVED_AT_ONCE) {
 		const struct dirent *entry;
 
+		if (sweep->file_fd >= 0) {
+			names += sweep_inside(sweep);
+			continue;
+		}
 		if (!sweep->open && !open_next(sweep))
 			break;
 		entry = readdir(sweep->open);
@@ -204,8 +285,9 @@ bool sweep_some(struct sweep *sweep)
 
 void sweep_forgotten(struct directory *d, const struct object_id *id)
 {
-	struct sweep sweep = { .directory = d };
-	struct object_id copy = *id;
+	struct sweep sweep = { .directory = d, .file_fd = -1 };
 
-	sweep_object(&sweep, &copy);
+	sweep_object(&sweep, id);
+	if (sweep.file_fd >= 0)
+		close(sweep.file_fd);
 }

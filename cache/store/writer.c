@@ -205,25 +205,47 @@ static void write_object(struct directory *d, struct store_write *write)
 /* --- packed objects --- */
 
 struct segment_query {
-	uint32_t dataset, number;
+	uint32_t dataset;
+	uint32_t replicas; /* of it: where the last one went, 0: to none; not asked for: NOT_WANTED
+			    */
+	uint32_t number;
 	struct record_segment record;
 };
+
+#define NOT_WANTED UINT32_MAX
 
 /* The segment that the dataset was last appended to; number 0: there is none. */
 static int query_segment(struct index_txn *txn, void *argument)
 {
 	struct segment_query *query = argument;
 	struct record_dataset dataset;
-	int error;
+	uint32_t last = query->replicas;
+	int error = 0;
 
 	query->number = 0;
-	error = index_dataset_get(txn, query->dataset, &dataset);
-	if (!error && dataset.segment) {
-		error = index_segment_get(txn, dataset.segment, &query->record);
+	if (query->replicas == NOT_WANTED) {
+		error = index_dataset_get(txn, query->dataset, &dataset);
+		last = error ? 0 : dataset.segment;
+	}
+	if (!error && last) {
+		error = index_segment_get(txn, last, &query->record);
 		if (!error && query->record.dataset == query->dataset)
-			query->number = dataset.segment;
+			query->number = last;
 	}
 	return error == -ENOENT || error == -EBADMSG ? 0 : error;
+}
+
+static struct segment_query start_query(struct directory *d, uint32_t dataset)
+{
+	struct segment_query query = { .dataset = dataset & ~SEGMENTS_REPLICAS,
+				       .replicas = NOT_WANTED };
+
+	if (dataset & SEGMENTS_REPLICAS) {
+		pthread_mutex_lock(&d->lock);
+		query.replicas = datasets_get(&d->policy.datasets, query.dataset)->replica_segment;
+		pthread_mutex_unlock(&d->lock);
+	}
+	return query;
 }
 
 static bool segment_has_room(const struct directory *d, uint32_t len, uint32_t count, uint32_t more)
@@ -277,6 +299,9 @@ static int add_segment(struct directory *d, uint32_t dataset, uint32_t number,
 		wait_group(d);
 		*out_segment = segments_add(&d->segments, dataset, number, &old_fd);
 	}
+	if (*out_segment && (dataset & SEGMENTS_REPLICAS))
+		datasets_replica_segment(&d->policy.datasets, dataset & ~SEGMENTS_REPLICAS,
+					 (*out_segment)->number);
 	pthread_mutex_unlock(&d->lock);
 	if (old_fd >= 0)
 		close(old_fd);
@@ -294,7 +319,7 @@ static void retire(struct directory *d, struct segment *segment)
 static int another_segment(struct directory *d, uint32_t dataset, uint32_t more,
 			   struct segment **out_segment)
 {
-	struct segment_query query = { .dataset = dataset };
+	struct segment_query query = start_query(d, dataset);
 	int error = index_read(d->index, query_segment, &query);
 
 	if (error)
@@ -342,9 +367,13 @@ static void write_packed(struct directory *d, struct store_write *write)
 {
 	struct pending_block_info *block = pending_block_of(write->p.block);
 	uint32_t dataset = pending_object_of(write->p.block)->contents.dataset;
+	bool replica = !directory_owns(d, &write->object->id, write->block);
 	struct segment *segment;
-	int error = take_segment(d, dataset, write->len, &segment);
+	int error;
 
+	if (replica)
+		dataset |= SEGMENTS_REPLICAS;
+	error = take_segment(d, dataset, write->len, &segment);
 	if (error) {
 		end(write, error);
 		return;
@@ -358,6 +387,7 @@ static void write_packed(struct directory *d, struct store_write *write)
 	pthread_mutex_lock(&d->lock);
 	block->segment = segment->number;
 	block->segment_off = segment->len;
+	block->replica = replica;
 	segment->len += write->len;
 	segment->count++;
 	pthread_mutex_unlock(&d->lock);

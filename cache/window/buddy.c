@@ -120,6 +120,20 @@ unsigned buddy_order_of(uint32_t len)
 	return order;
 }
 
+/* Splits the free @frame of order @from until there is one of @order. */
+static void take(struct buddy *buddy, unsigned from, uint64_t frame, unsigned order,
+		 uint64_t *out_off)
+{
+	set_remove(set_of(buddy, from), frame);
+	while (from > order) {
+		from--;
+		frame *= 2;
+		set_add(set_of(buddy, from), frame + 1);
+	}
+	buddy->used += buddy_frame_len(order);
+	*out_off = frame << order;
+}
+
 int buddy_alloc(struct buddy *buddy, unsigned order, uint64_t *out_off)
 {
 	unsigned from = order;
@@ -130,15 +144,41 @@ int buddy_alloc(struct buddy *buddy, unsigned order, uint64_t *out_off)
 		from++;
 	if (from > BUDDY_ORDER_MAX)
 		return -ENOMEM;
-	set_remove(set_of(buddy, from), frame);
-	while (from > order) {
-		from--;
-		frame *= 2;
-		set_add(set_of(buddy, from), frame + 1);
-	}
-	buddy->used += buddy_frame_len(order);
-	*out_off = frame << order;
+	take(buddy, from, frame, order, out_off);
 	return 0;
+}
+
+/* The first member in [first, first + count): a power of two, and aligned to it. */
+static bool set_first_in(const struct buddy_set *set, uint64_t first, uint64_t count,
+			 uint64_t *out_bit)
+{
+	for (uint64_t bit = first; bit < first + count; bit += 64) {
+		uint64_t word = set->levels[0][bit / 64] >> (bit % 64);
+
+		if (count < 64)
+			word &= (UINT64_C(1) << count) - 1;
+		if (!word)
+			continue;
+		*out_bit = bit + (uint64_t)__builtin_ctzll(word);
+		return true;
+	}
+	return false;
+}
+
+int buddy_alloc_within(struct buddy *buddy, unsigned order, uint64_t off, uint64_t *out_off)
+{
+	CHECK(order >= BUDDY_ORDER_MIN && order <= BUDDY_ORDER_MAX);
+	CHECK(off < buddy->len && off % buddy_frame_len(BUDDY_ORDER_MAX) == 0);
+	for (unsigned from = order; from <= BUDDY_ORDER_MAX; from++) {
+		uint64_t count = UINT64_C(1) << (BUDDY_ORDER_MAX - from);
+		uint64_t frame;
+
+		if (!set_first_in(set_of(buddy, from), off >> from, count, &frame))
+			continue;
+		take(buddy, from, frame, order, out_off);
+		return 0;
+	}
+	return -ENOMEM;
 }
 
 /* A frame that is free, or part of a free one, is being freed twice. */

@@ -43,6 +43,9 @@ unsigned buddy_order_of(uint32_t len);
 /** buddy_alloc() - takes a frame. Return: 0 with its offset, or -ENOMEM: none is free. */
 int buddy_alloc(struct buddy *buddy, unsigned order, uint64_t *out_off);
 
+/** buddy_alloc_within() - the same, inside the largest frame that begins at @off. */
+int buddy_alloc_within(struct buddy *buddy, unsigned order, uint64_t off, uint64_t *out_off);
+
 /** buddy_free() - gives back a frame that buddy_alloc() gave, with the same @order. */
 void buddy_free(struct buddy *buddy, uint64_t off, unsigned order);
 

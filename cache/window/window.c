@@ -5,19 +5,17 @@
  *	                     |  \________________________________^
  *	                     `---> DEAD ---> freed with the last reference
  *
- * FILLING: the bytes come, from the SSD or from the backing store, and readers whose range is
- * covered are let go at once. From the backing store a block becomes DIRTY (it is to be written to
- * the SSD), from the SSD it becomes CLEAN. WRITING: the frame is lent to the store. An entry that
- * is FILLING, WRITING or referenced is pinned: it keeps its frame. All others may be evicted.
+ * FILLING: the bytes come, from the SSD, another node or the backing store, and readers whose range
+ * is covered are let go at once. DIRTY: it is to be written to the SSD. WRITING: the frame is lent
+ * to the store. An entry that is FILLING, WRITING or referenced is pinned: it keeps its frame. All
+ * others may be evicted. From DIRTY or CLEAN on it is published, until its frame is given back.
  *
- * What gives way, in this order: the least recently used of the clean ones; then what was
- * prefetched and not read yet, oldest first (a reader is about to need it: without a list of its
- * own it would be older than all that was read and would go first); then, for those who cannot do
- * without, dirty ones, which the SSD then misses.
- *
- * A large frame among small ones: evicting by age alone would empty most of the arena before 4 MiB
- * lie side by side. So the victim only says where: everything that shares the wanted frame with it
- * goes, if nothing there is pinned.
+ * Reserves are a matter of pins, not of places: unpinned, any bytes may lie anywhere and all memory
+ * is of use. But what demand pins, and what demand and serve pin together, may lie in so many
+ * regions and no more. So some regions hold pins of serve and forward only, and some of forward
+ * only, or of what the store is writing, which ends by itself: whoever of these classes wants a
+ * frame waits for none before it. A hit pins as a miss does: a reader may hold one block that is
+ * there while it waits for another one.
  */
 #include "cache/window/window.h"
 
@@ -25,12 +23,15 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "cache/window/directory.h"
+#include "cache/window/room.h"
 
-#define REGION_ORDER	  BUDDY_ORDER_MAX
-#define BYTES_PER_ENTRY	  16384 /* of the arena: bounds the number of entries */
-#define SLAB_ENTRIES	  128
-#define VICTIMS_MAX	  64 /* looked at per list before regions are searched */
-#define REGIONS_TRIED_MAX 4096
+#define BYTES_PER_ENTRY 16384 /* of the arena: bounds the number of entries */
+#define SLAB_ENTRIES	128
+#define SERVE_SHARE	4 /* of the regions: those that demand leaves to serve */
+#define SERVE_MIN	2
+#define FORWARD_SHARE	16
+#define FORWARD_MIN	1
 
 struct window_slab {
 	LIST_ENTRY(window_slab) link;
@@ -48,16 +49,6 @@ static struct window_bucket *bucket_of(struct window *window, const struct windo
 	return &window->buckets[hash & window->bucket_mask];
 }
 
-static struct window_region *region_of(struct window *window, uint64_t off)
-{
-	return &window->regions[off >> REGION_ORDER];
-}
-
-static bool key_equal(const struct window_key *a, const struct window_key *b)
-{
-	return a->index == b->index && object_id_equal(&a->id, &b->id);
-}
-
 static uint64_t table_len(uint64_t entries)
 {
 	uint64_t len = 1024;
@@ -65,6 +56,14 @@ static uint64_t table_len(uint64_t entries)
 	while (len < entries)
 		len *= 2;
 	return len;
+}
+
+static void limit_pins(struct window *window, enum window_class class, uint64_t regions)
+{
+	struct window_pins *pins = &window->pins[class];
+
+	pins->regions_max = regions;
+	pins->entries_max = window->entry_max / window->region_count * regions;
 }
 
 int window_init(struct window *window, uint64_t memory, bool huge_pages, struct counters *counters,
@@ -80,12 +79,14 @@ int window_init(struct window *window, uint64_t memory, bool huge_pages, struct 
 	len = window->arena.buddy.len;
 	window->entry_max = len / BYTES_PER_ENTRY;
 	window->bucket_mask = table_len(window->entry_max) - 1;
-	window->region_count = len >> REGION_ORDER;
+	window->region_count = len >> WINDOW_REGION_ORDER;
 	window->buckets = calloc(window->bucket_mask + 1, sizeof(*window->buckets));
 	window->regions = calloc(window->region_count, sizeof(*window->regions));
 	window->checks = calloc(len / GRANULE_LEN, sizeof(*window->checks));
 	for (unsigned i = 0; i < WINDOW_LIST_COUNT; i++)
 		TAILQ_INIT(&window->lists[i]);
+	for (unsigned i = 0; i < WINDOW_CLASS_COUNT; i++)
+		limit_pins(window, i, window->region_count);
 	if (!window->buckets || !window->regions || !window->checks) {
 		window_fini(window);
 		return -ENOMEM;
@@ -110,12 +111,29 @@ void window_fini(struct window *window)
 	arena_fini(&window->arena);
 }
 
+static uint64_t share(uint64_t regions, uint64_t divisor, uint64_t min)
+{
+	return regions / divisor > min ? regions / divisor : min;
+}
+
+void window_attach(struct window *window, struct window_directory *directory)
+{
+	uint64_t regions = window->region_count;
+	uint64_t forward = share(regions, FORWARD_SHARE, FORWARD_MIN);
+	uint64_t serve = share(regions, SERVE_SHARE, SERVE_MIN);
+
+	CHECK(window->entry_count == 0 && serve + forward < regions);
+	limit_pins(window, WINDOW_DEMAND, regions - serve - forward);
+	limit_pins(window, WINDOW_SERVE, regions - forward);
+	window->directory = directory;
+}
+
 struct window_entry *window_find(struct window *window, const struct window_key *key)
 {
 	struct window_entry *entry;
 
 	LIST_FOREACH (entry, bucket_of(window, key), by_key)
-		if (key_equal(&entry->key, key))
+		if (window_key_equal(&entry->key, key))
 			return entry;
 	return NULL;
 }
@@ -140,11 +158,17 @@ static bool grow_pool(struct window *window)
 	return true;
 }
 
+static bool referenced(const struct window_entry *entry)
+{
+	return entry->refs[WINDOW_DEMAND] || entry->refs[WINDOW_SERVE] ||
+	       entry->refs[WINDOW_FORWARD];
+}
+
 static enum window_list list_for(const struct window_entry *entry)
 {
 	if (entry->state == WINDOW_DIRTY)
 		return WINDOW_LIST_DIRTY;
-	if (entry->state == WINDOW_CLEAN && entry->refs == 0)
+	if (entry->state == WINDOW_CLEAN && !referenced(entry))
 		return entry->ahead ? WINDOW_LIST_AHEAD : WINDOW_LIST_LRU;
 	return WINDOW_LIST_NONE;
 }
@@ -166,37 +190,94 @@ static void set_list(struct window *window, struct window_entry *entry, enum win
 		window->ahead_bytes += frame_len;
 }
 
-static void set_pinned(struct window *window, struct window_entry *entry, bool pinned)
+static void set_pinned(struct window *window, struct window_entry *entry, enum window_class level,
+		       bool pinned)
 {
-	struct window_region *region = region_of(window, entry->off);
-	uint64_t frame_len = buddy_frame_len(entry->order);
+	uint32_t *in_region = &window_region_of(window, entry->off)->pinned[level];
+	struct window_pins *pins = &window->pins[level];
 
-	if (entry->pinned == pinned)
+	if (entry->pinned[level] == pinned)
 		return;
-	entry->pinned = pinned;
+	entry->pinned[level] = pinned;
 	if (pinned) {
-		region->pinned++;
-		counter_add(window->counters, CACHE_MEMORY_PINNED, frame_len);
+		pins->entries++;
+		pins->regions += (*in_region)++ == 0;
 	} else {
-		region->pinned--;
-		counter_sub(window->counters, CACHE_MEMORY_PINNED, frame_len);
+		pins->entries--;
+		pins->regions -= --*in_region == 0;
 	}
+	if (level != WINDOW_FORWARD)
+		return;
+	if (pinned)
+		counter_add(window->counters, CACHE_MEMORY_PINNED, buddy_frame_len(entry->order));
+	else
+		counter_sub(window->counters, CACHE_MEMORY_PINNED, buddy_frame_len(entry->order));
+}
+
+/* Whether @class may pin one more entry, wherever. @entry: NULL: a new one. */
+static bool may_pin_entry(const struct window *window, const struct window_entry *entry,
+			  enum window_class class)
+{
+	for (enum window_class level = class; level < WINDOW_FORWARD; level++) {
+		const struct window_pins *pins = &window->pins[level];
+
+		if (!(entry && entry->pinned[level]) && pins->entries >= pins->entries_max)
+			return false;
+	}
+	return true;
+}
+
+bool window_may_pin_in(const struct window *window, const struct window_region *region,
+		       enum window_class class)
+{
+	for (enum window_class level = class; level < WINDOW_FORWARD; level++) {
+		const struct window_pins *pins = &window->pins[level];
+
+		if (region && region->pinned[level] > 0)
+			continue;
+		/* without reserves all regions may be pinned, and still hold free frames */
+		if (pins->regions_max < window->region_count && pins->regions >= pins->regions_max)
+			return false;
+	}
+	return true;
 }
 
 /* After a change of state or references: the list and the pin that follow from them. */
 static void place(struct window *window, struct window_entry *entry)
 {
+	bool pinned = false;
+
 	set_list(window, entry, list_for(entry));
-	set_pinned(window, entry,
-		   entry->refs > 0 || entry->state == WINDOW_FILLING ||
-			   entry->state == WINDOW_WRITING);
+	for (enum window_class level = 0; level < WINDOW_CLASS_COUNT; level++) {
+		pinned |= entry->refs[level] > 0;
+		pinned |= entry->state == WINDOW_FILLING && entry->fill_class == level;
+		pinned |= entry->state == WINDOW_WRITING && level == WINDOW_FORWARD;
+		set_pinned(window, entry, level, pinned);
+	}
 }
 
-static void release(struct window *window, struct window_entry *entry)
+static void publish(struct window *window, struct window_entry *entry)
+{
+	if (!window->directory)
+		return;
+	window_directory_publish(window->directory, &entry->key, entry->off, entry->len,
+				 window_checks(window, entry));
+	entry->published = true;
+}
+
+static void withdraw(struct window *window, struct window_entry *entry)
+{
+	if (entry->published)
+		window_directory_withdraw(window->directory, &entry->key);
+	entry->published = false;
+}
+
+void window_release(struct window *window, struct window_entry *entry)
 {
 	uint64_t frame_len = buddy_frame_len(entry->order);
 
-	CHECK(entry->refs == 0 && !entry->object && !entry->fill && TAILQ_EMPTY(&entry->waits));
+	CHECK(!referenced(entry) && !entry->object && !entry->fill && TAILQ_EMPTY(&entry->waits));
+	withdraw(window, entry);
 	if (entry->state != WINDOW_DEAD)
 		LIST_REMOVE(entry, by_key);
 	entry->state = WINDOW_FREE;
@@ -209,105 +290,12 @@ static void release(struct window *window, struct window_entry *entry)
 	counter_sub(window->counters, CACHE_MEMORY_USED, frame_len);
 }
 
-static void evict(struct window *window, struct window_entry *entry)
-{
-	if (entry->state == WINDOW_DIRTY)
-		window->drop_dirty(entry);
-	counter_add(window->counters, CACHE_EVICTIONS, 1);
-	release(window, entry);
-}
-
-static bool evictable(const struct window_entry *entry, bool dirty_too)
-{
-	return !entry->pinned && (dirty_too || entry->state != WINDOW_DIRTY);
-}
-
-static bool overlaps(const struct window_entry *entry, uint64_t off, uint64_t len)
-{
-	return entry->off < off ? off - entry->off < buddy_frame_len(entry->order)
-				: entry->off - off < len;
-}
-
-/* Whether all entries in the frame [off, off + len) can go. */
-static bool frame_evictable(struct window *window, uint64_t off, uint64_t len, bool dirty_too)
-{
-	struct window_region *region = region_of(window, off);
-	struct window_entry *entry;
-
-	if (region->pinned && len == buddy_frame_len(REGION_ORDER))
-		return false;
-	LIST_FOREACH (entry, &region->entries, by_region)
-		if (overlaps(entry, off, len) && !evictable(entry, dirty_too))
-			return false;
-	return true;
-}
-
-static void evict_frame(struct window *window, uint64_t off, uint64_t len)
-{
-	struct window_entry *entry = LIST_FIRST(&region_of(window, off)->entries);
-
-	while (entry) {
-		struct window_entry *next = LIST_NEXT(entry, by_region);
-
-		if (overlaps(entry, off, len))
-			evict(window, entry);
-		entry = next;
-	}
-}
-
-/* Evicts by age from one list until a frame of @order is free. */
-static bool evict_oldest(struct window *window, enum window_list list, unsigned order,
-			 bool dirty_too)
-{
-	uint64_t len = buddy_frame_len(order);
-	struct window_entry *entry = NULL;
-	unsigned tried = 0;
-
-	TAILQ_FOREACH (entry, &window->lists[list], by_age) {
-		uint64_t off = entry->off & ~(len - 1);
-
-		if (tried++ == VICTIMS_MAX)
-			return false;
-		if (!frame_evictable(window, off, len, dirty_too))
-			continue;
-		evict_frame(window, off, len);
-		return true;
-	}
-	return false;
-}
-
-/* The oldest ones all have pinned neighbours: any region without a pin will do. */
-static bool evict_region(struct window *window, bool dirty_too)
-{
-	uint64_t len = buddy_frame_len(REGION_ORDER);
-
-	for (uint64_t i = 0; i < window->region_count && i < REGIONS_TRIED_MAX; i++) {
-		uint64_t region = window->region_cursor++ % window->region_count;
-
-		if (!frame_evictable(window, region * len, len, dirty_too))
-			continue;
-		evict_frame(window, region * len, len);
-		return true;
-	}
-	return false;
-}
-
-static bool make_room(struct window *window, unsigned order, bool dirty_too)
-{
-	if (evict_oldest(window, WINDOW_LIST_LRU, order, false) ||
-	    evict_oldest(window, WINDOW_LIST_AHEAD, order, false) || evict_region(window, false))
-		return true;
-	return dirty_too &&
-	       (evict_oldest(window, WINDOW_LIST_DIRTY, order, true) ||
-		evict_oldest(window, WINDOW_LIST_LRU, order, true) || evict_region(window, true));
-}
-
 static struct window_entry *take_entry(struct window *window, bool dirty_too)
 {
 	struct window_entry *entry;
 
 	if (window->entry_count >= window->entry_max &&
-	    !make_room(window, BUDDY_ORDER_MIN, dirty_too))
+	    !window_make_room(window, BUDDY_ORDER_MIN, dirty_too))
 		return NULL;
 	if (LIST_EMPTY(&window->pool) && !grow_pool(window))
 		return NULL;
@@ -317,19 +305,19 @@ static struct window_entry *take_entry(struct window *window, bool dirty_too)
 }
 
 struct window_entry *window_add(struct window *window, const struct window_key *key, uint32_t len,
-				bool dirty_too)
+				enum window_class class, bool dirty_too)
 {
 	unsigned order = buddy_order_of(len);
-	struct window_entry *entry = take_entry(window, dirty_too);
+	struct window_entry *entry = NULL;
 	uint64_t off;
 
+	if (may_pin_entry(window, NULL, class))
+		entry = take_entry(window, dirty_too);
 	if (!entry)
 		return NULL;
-	while (buddy_alloc(&window->arena.buddy, order, &off) != 0) {
-		if (!make_room(window, order, dirty_too)) {
-			LIST_INSERT_HEAD(&window->pool, entry, by_key);
-			return NULL;
-		}
+	if (!window_take_frame(window, order, class, dirty_too, &off)) {
+		LIST_INSERT_HEAD(&window->pool, entry, by_key);
+		return NULL;
 	}
 	*entry = (struct window_entry){
 		.key = *key,
@@ -337,10 +325,11 @@ struct window_entry *window_add(struct window *window, const struct window_key *
 		.len = len,
 		.order = (uint8_t)order,
 		.state = WINDOW_FILLING,
+		.fill_class = (uint8_t) class,
 	};
 	TAILQ_INIT(&entry->waits);
 	LIST_INSERT_HEAD(bucket_of(window, key), entry, by_key);
-	LIST_INSERT_HEAD(&region_of(window, off)->entries, entry, by_region);
+	LIST_INSERT_HEAD(&window_region_of(window, off)->entries, entry, by_region);
 	window->entry_count++;
 	counter_add(window->counters, CACHE_BLOCKS, 1);
 	counter_add(window->counters, CACHE_MEMORY_USED, buddy_frame_len(order));
@@ -348,34 +337,58 @@ struct window_entry *window_add(struct window *window, const struct window_key *
 	return entry;
 }
 
-void window_ref(struct window *window, struct window_entry *entry)
+void window_set_fill_class(struct window *window, struct window_entry *entry,
+			   enum window_class class)
 {
-	entry->refs++;
+	CHECK(entry->pinned[class]);
+	entry->fill_class = (uint8_t) class;
 	place(window, entry);
 }
 
-void window_unref(struct window *window, struct window_entry *entry)
+bool window_ref(struct window *window, struct window_entry *entry, enum window_class class)
 {
-	CHECK(entry->refs > 0);
-	entry->refs--;
+	if (!may_pin_entry(window, entry, class) ||
+	    !window_may_pin_in(window, window_region_of(window, entry->off), class))
+		return false;
+	entry->refs[class]++;
 	place(window, entry);
-	if (entry->refs == 0 && entry->state == WINDOW_DEAD)
-		release(window, entry);
+	return true;
+}
+
+void window_unref(struct window *window, struct window_entry *entry, enum window_class class)
+{
+	CHECK(entry->refs[class] > 0);
+	entry->refs[class]--;
+	place(window, entry);
+	if (!referenced(entry) && entry->state == WINDOW_DEAD)
+		window_release(window, entry);
 }
 
 void window_set_state(struct window *window, struct window_entry *entry, enum window_state state)
 {
 	CHECK(entry->state != WINDOW_FREE && entry->state != WINDOW_DEAD);
+	if (entry->state == WINDOW_FILLING && state != WINDOW_DEAD)
+		publish(window, entry);
 	entry->state = (uint8_t)state;
 	if (state == WINDOW_DEAD)
 		LIST_REMOVE(entry, by_key);
 	place(window, entry);
-	if (state == WINDOW_DEAD && entry->refs == 0)
-		release(window, entry);
+	if (state == WINDOW_DEAD && !referenced(entry))
+		window_release(window, entry);
 }
 
 void window_set_read(struct window *window, struct window_entry *entry)
 {
 	entry->ahead = false;
 	place(window, entry);
+}
+
+void window_touch(struct window *window, struct window_entry *entry)
+{
+	if (entry->ahead)
+		window_set_read(window, entry);
+	if (entry->list != WINDOW_LIST_LRU)
+		return;
+	TAILQ_REMOVE(&window->lists[WINDOW_LIST_LRU], entry, by_age);
+	TAILQ_INSERT_TAIL(&window->lists[WINDOW_LIST_LRU], entry, by_age);
 }

@@ -15,13 +15,10 @@
 #include "cache/cache.h"
 #include "cache/object.h"
 #include "cache/window/arena.h"
+#include "cache/window/key.h"
 #include "cache/window/populate.h"
 
-/* A whole block, or a single granule that a small random read brought from the SSD. */
-struct window_key {
-	struct object_id id;
-	uint64_t index; /* block << 1, or granule of the object << 1 | 1 */
-};
+struct window_directory;
 
 TAILQ_HEAD(window_waits, cache_read_part);
 
@@ -32,6 +29,15 @@ enum window_state {
 	WINDOW_WRITING, /* the SSD reads the frame */
 	WINDOW_CLEAN,	/* all there; may go when nobody refers to it */
 	WINDOW_DEAD,	/* its fill failed: cannot be found; goes with the last reference */
+};
+
+/* On whose behalf a frame is pinned, from who may wait for all others to who waits for none of them
+ * (cache/stage.h). What one class pins leaves a reserve to those behind it. */
+enum window_class {
+	WINDOW_DEMAND,
+	WINDOW_SERVE,
+	WINDOW_FORWARD,
+	WINDOW_CLASS_COUNT,
 };
 
 enum window_list {
@@ -52,14 +58,17 @@ struct window_entry {
 	uint64_t off;		   /* of the frame in the arena */
 	uint32_t len;		   /* of the payload */
 	uint32_t filled;
-	uint32_t refs; /* parts of reads */
+	uint32_t refs[WINDOW_CLASS_COUNT]; /* parts of reads */
 	uint8_t order;
-	uint8_t state; /* enum window_state */
-	uint8_t list;  /* enum window_list */
-	bool pinned;   /* cannot be evicted now */
-	bool ahead;    /* prefetched and not yet read */
-	bool from_ssd;
+	uint8_t state;			 /* enum window_state */
+	uint8_t list;			 /* enum window_list */
+	uint8_t fill_class;		 /* enum window_class: pins it while FILLING */
+	uint8_t origin;			 /* enum cache_origin: where the bytes come from */
+	bool pinned[WINDOW_CLASS_COUNT]; /* by this class or one before it; last: at all */
+	bool ahead;			 /* prefetched and not yet read */
+	bool published;
 	uint64_t ready_ns;	     /* when the fill ended */
+	uint64_t touched_ns;	     /* when the store was last told that peers read it */
 	struct cache_object *object; /* a reference while FILLING, DIRTY or WRITING */
 	struct cache_fill *fill;     /* while FILLING */
 	uint64_t check;		     /* of a block no longer than a granule */
@@ -73,7 +82,13 @@ STAILQ_HEAD(window_fills, window_entry);
 /* One largest frame's worth of the arena. */
 struct window_region {
 	struct window_bucket entries;
-	uint32_t pinned;
+	uint32_t pinned[WINDOW_CLASS_COUNT]; /* entries that are */
+};
+
+/* What is pinned by a class or one before it, and how much of it may be. */
+struct window_pins {
+	uint64_t regions, regions_max; /* with at least one such entry */
+	uint64_t entries, entries_max;
 };
 
 struct window {
@@ -82,8 +97,10 @@ struct window {
 	struct counters *counters; /* of enum cache_counter */
 	/* a dirty entry is evicted: its object reference is to be given up */
 	void (*drop_dirty)(struct window_entry *entry);
+	struct window_directory *directory; /* NULL: nobody else reads the arena */
 	struct window_bucket *buckets;
 	uint64_t bucket_mask;
+	struct window_pins pins[WINDOW_CLASS_COUNT];
 	struct window_region *regions;
 	uint64_t region_count;
 	uint64_t region_cursor;
@@ -95,21 +112,6 @@ struct window {
 	uint64_t entry_count, entry_max;
 };
 
-static inline struct window_key window_block_key(const struct object_id *id, uint64_t block)
-{
-	return (struct window_key){ .id = *id, .index = block << 1 };
-}
-
-static inline struct window_key window_granule_key(const struct object_id *id, uint64_t granule)
-{
-	return (struct window_key){ .id = *id, .index = granule << 1 | 1 };
-}
-
-static inline bool window_key_is_granule(const struct window_key *key)
-{
-	return key->index & 1;
-}
-
 /** window_init() - maps @memory bytes. @counters: borrowed for life. Return: 0, -ENOMEM, -EMFILE.
  */
 int window_init(struct window *window, uint64_t memory, bool huge_pages, struct counters *counters,
@@ -118,27 +120,43 @@ int window_init(struct window *window, uint64_t memory, bool huge_pages, struct 
 /** window_fini() - nothing may be pinned any more. */
 void window_fini(struct window *window);
 
+/**
+ * window_attach() - from now on each class has its reserve, and what is complete is published in
+ * @directory (may be NULL; borrowed until window_fini()). While the window is empty.
+ */
+void window_attach(struct window *window, struct window_directory *directory);
+
 /** window_find() - the entry of @key in any state but DEAD, or NULL. */
 struct window_entry *window_find(struct window *window, const struct window_key *key);
 
 /**
  * window_add() - a new entry, FILLING, unreferenced, with a frame for @len bytes; evicts for it.
- * @key: not in the window. @dirty_too: blocks that have not been written to the SSD may be evicted
- * too, once no other will do.
- * Return: the entry, or NULL: nothing that could give way.
+ * @key: not in the window. @class: for whom. @dirty_too: blocks that have not been written to the
+ * SSD may be evicted too, once no other will do.
+ * Return: the entry, or NULL: nothing that could give way, or @class has pinned what it may.
  */
 struct window_entry *window_add(struct window *window, const struct window_key *key, uint32_t len,
-				bool dirty_too);
+				enum window_class class, bool dirty_too);
 
-/** window_ref() / window_unref() - while referenced an entry keeps its frame. */
-void window_ref(struct window *window, struct window_entry *entry);
-void window_unref(struct window *window, struct window_entry *entry);
+/**
+ * window_ref() - while referenced an entry keeps its frame.
+ * Return: false: @class has pinned what it may; nothing has happened.
+ */
+bool window_ref(struct window *window, struct window_entry *entry, enum window_class class);
+void window_unref(struct window *window, struct window_entry *entry, enum window_class class);
+
+/** window_set_fill_class() - the fill goes on for @class, which has it pinned already. */
+void window_set_fill_class(struct window *window, struct window_entry *entry,
+			   enum window_class class);
 
 /** window_set_state() - moves an entry on; DEAD frees it at once when nobody refers to it. */
 void window_set_state(struct window *window, struct window_entry *entry, enum window_state state);
 
 /** window_set_read() - a prefetched entry was read: from now on it ages like the others. */
 void window_set_read(struct window *window, struct window_entry *entry);
+
+/** window_touch() - it was read by someone who holds no reference: it is the youngest now. */
+void window_touch(struct window *window, struct window_entry *entry);
 
 /** window_checks() - room for the checks of the entry's granules, beside the entry. */
 uint64_t *window_checks(struct window *window, struct window_entry *entry);

@@ -2,7 +2,10 @@
  * exchange.c - questions over TCP, asked and answered.
  *
  *	views	DIGEST -> SAME, and that was all; or DIFFERENT, VIEW -> the other one merges ours,
- *then answers with his ping	PING -> PONG: is it there, when datagrams get lost?
+ *		then answers with his
+ *
+ *	ping	PING -> PONG: is it there, when datagrams get lost?
+ *
  *	twin	TWIN, to one who uses our id -> who of us two stays
  */
 #include "fabric/gossip/inside.h"

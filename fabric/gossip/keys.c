@@ -367,9 +367,6 @@ static int step_check(struct membership *membership, const struct wire_ask *ask,
 static void ask_make(struct wire_ask *ask, enum membership_keys_action action, const uint8_t *key,
 		     const uint8_t *id)
 {
-	static const char purpose[] = "cenote key id";
-	uint8_t digest[DIGEST_SHA256_LEN];
-
 	*ask = (struct wire_ask){ .kind = WIRE_KEYS, .action = action };
 	if (id)
 		memcpy(ask->ids[0], id, KEYRING_ID_LEN);
@@ -379,10 +376,7 @@ static void ask_make(struct wire_ask *ask, enum membership_keys_action action, c
 		memcpy(ask->key, key, KEYRING_KEY_LEN);
 	else
 		random_bytes(ask->key, KEYRING_KEY_LEN);
-	digest_sha256((struct digest_part[]){ { purpose, strlen(purpose) },
-					      { ask->key, KEYRING_KEY_LEN } },
-		      2, digest);
-	memcpy(ask->ids[0], digest, KEYRING_ID_LEN);
+	keyring_id(ask->key, ask->ids[0]);
 }
 
 static int64_t step_start(struct membership *membership, const struct wire_ask *ask, bool local,

@@ -2,8 +2,8 @@
  * stream.h - questions and answers between two members over TCP, sealed (stream_seal.h), without
  * blocking. One thread's.
  *
- *	opener: CONNECTING -> GREETING -> ASKING -> WAITING -> (another question: ASKING ...)
- *	acceptor: GREETING -> WAITING -> THINKING -> ANSWERING -> WAITING ...
+ *	opener: CONNECTING -> GREETING -> WAITING -> IDLE -> (another question: WAITING ...)
+ *	acceptor: GREETING -> WAITING -> THINKING -> (answered: WAITING ...)
  *
  * Every stream has a deadline for all of it, a message at most STREAM_MESSAGE_MAX bytes, and there
  * are at most STREAMS_OPENED_MAX and STREAMS_ACCEPTED_MAX, of one source address

@@ -61,6 +61,7 @@ struct streams {
 	EVP_CIPHER *cipher;
 	EVP_CIPHER_CTX *crypto;
 	int epoll, listener;
+	uint64_t resume_ns; /* when to accept again; CLOCK_NEVER: it is not paused */
 	struct stream_list list;
 	unsigned opened, accepted;
 	uint64_t last_number;

@@ -7,8 +7,10 @@
  *	                          <--  HELLO   the same key id, member, boot, nonce; or a refusal
  *	records -->                                      <-- records
  *
- *	HELLO: 0 magic "CeGs"  4 version  5 status  6 zero (2)  8 key id  16 member  32 boot  40
- *nonce record: length of what follows (4), AES-256-GCM of at most STREAM_SEAL_RECORD_MAX bytes, tag
+ *	HELLO:  0 magic "CeGs"   4 version   5 status   6 zero (2)
+ *		8 key id  16 member  32 boot  40 nonce
+ *	record: length of what follows (4), AES-256-GCM of at most STREAM_SEAL_RECORD_MAX
+ *		bytes, tag
  *
  * Both nonces go into the derivation of both keys, one for each direction: a recorded stream opens
  * for nobody again. Records are counted, so none can be left out, repeated or exchanged. A HELLO

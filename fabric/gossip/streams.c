@@ -13,11 +13,14 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/error.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "fabric/gossip/socket.h"
 
 #define EVENTS_MAX  32
-#define ACCEPTS_MAX 16 /* in one poll */
+#define ACCEPTS_MAX 16		      /* in one poll */
+#define PAUSE_NS    (100 * NS_PER_MS) /* without descriptors, until we try again */
 
 /* --- opening */
 
@@ -184,7 +187,31 @@ static void accept_refuse(struct streams *streams, int fd, const struct address 
 		streams->events.refused(streams->events.context, from, -EBUSY);
 }
 
-/* Return: false when nobody waits any more. */
+static void listener_watch(struct streams *streams, uint32_t events)
+{
+	struct epoll_event event = { .events = events };
+
+	CHECK(epoll_ctl(streams->epoll, EPOLL_CTL_MOD, streams->listener, &event) == 0);
+}
+
+/* No descriptors, or no memory: whoever waits goes on waiting, and the listener would stay readable
+ * and keep us turning. */
+static void accept_pause(struct streams *streams, int error)
+{
+	log_warning("gossip.accept", "error=\"%s\"", error_text(error));
+	listener_watch(streams, 0);
+	streams->resume_ns = clock_after_ns(clock_now_ns(streams->clock), PAUSE_NS);
+}
+
+static void accept_resume(struct streams *streams)
+{
+	if (clock_now_ns(streams->clock) < streams->resume_ns)
+		return;
+	listener_watch(streams, EPOLLIN);
+	streams->resume_ns = CLOCK_NEVER;
+}
+
+/* Return: false when nobody can be accepted any more. */
 static bool accept_one(struct streams *streams)
 {
 	struct address from = { 0 };
@@ -194,8 +221,13 @@ static bool accept_one(struct streams *streams)
 	int fd = accept4(streams->listener, (struct sockaddr *)&from.storage, &len,
 			 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (fd < 0)
-		return errno == ECONNABORTED || errno == EINTR;
+	if (fd < 0) {
+		int error = errno;
+
+		if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
+			accept_pause(streams, -error);
+		return error == ECONNABORTED || error == EINTR;
+	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	socket_unmap(&from);
 	if (!accept_has_room(streams, &from) ||
@@ -270,8 +302,11 @@ static void deadlines_check(struct streams *streams)
 void streams_poll(struct streams *streams)
 {
 	struct epoll_event events[EVENTS_MAX];
-	int count = epoll_wait(streams->epoll, events, EVENTS_MAX, 0);
+	int count;
 
+	if (streams->resume_ns != CLOCK_NEVER)
+		accept_resume(streams);
+	count = epoll_wait(streams->epoll, events, EVENTS_MAX, 0);
 	for (int i = 0; i < count; i++) {
 		if (events[i].data.ptr) {
 			stream_handle(events[i].data.ptr, events[i].events);
@@ -287,7 +322,7 @@ void streams_poll(struct streams *streams)
 uint64_t streams_next_ns(const struct streams *streams)
 {
 	const struct stream *stream;
-	uint64_t next_ns = CLOCK_NEVER;
+	uint64_t next_ns = streams->resume_ns;
 
 	LIST_FOREACH (stream, &streams->list, link)
 		if (stream_end_ns(stream) < next_ns)
@@ -314,6 +349,7 @@ int streams_create(const struct identity *identity, const struct clock *clock,
 	streams->events = *events;
 	streams->counters = counters;
 	streams->listener = -1;
+	streams->resume_ns = CLOCK_NEVER;
 	LIST_INIT(&streams->list);
 	streams->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (streams->epoll < 0) {

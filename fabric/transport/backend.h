@@ -12,9 +12,9 @@
  *
  * Upcalls come only from poll() and close(), never from inside another op.
  *
- * The other side may go without a word. Of an active link the front's deadlines notice; of a
- *passive one, on which nothing need ever be sent, the backend must, within a minute or so
- *(keep-alive): else those links pile up to the limit of accepted ones.
+ * The other side may go without a word. The front's deadlines notice that of an active link. On a
+ * passive one nothing need ever be sent, so the backend must notice, within a minute or so, by its
+ * keep-alive: those links would pile up to the limit of accepted ones.
  */
 #pragma once
 

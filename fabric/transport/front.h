@@ -67,6 +67,7 @@ struct transport_peer {
 	struct message_list outgoing, unsent; /* the same of messages */
 	unsigned messages;		      /* in both */
 	uint64_t used;			      /* the transport's `uses` of then, for the LRU */
+	uint64_t used_before;		      /* `used` when the timer of idle_timeout was set */
 	uint64_t timer_ns;		      /* of the state; CLOCK_NEVER: none */
 	uint64_t connect_by_ns;		      /* greeting and connecting together */
 	uint64_t up_since_ns;

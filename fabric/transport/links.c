@@ -141,6 +141,7 @@ void transport_link_message(struct transport_link *link, const void *data, size_
 	const struct transport_events *events = &link->transport->environment.events;
 
 	CHECK(peer && link->up);
+	peer->used = ++link->transport->uses;
 	transport_count(link->transport, TRANSPORT_MESSAGES_RECEIVED, 1);
 	if (events->message && !peer->gone && peer->state == PEER_UP)
 		events->message(events->context, peer, data, len);

@@ -50,6 +50,11 @@ static const struct option transport_table[] = {
 			 .max = 65536,
 			 .help = "Connections that we open at most; beyond it the least recently "
 				 "used one is closed. As many again are accepted."),
+	TRANSPORT_OPTION(idle_timeout, OPTION_DURATION, .default_text = "5 min",
+			 .max = 86400 * NS_PER_S,
+			 .help = "A connection that we opened and did not use for so long, or up "
+				 "to twice that, is closed: its place over there may be wanted. "
+				 "0: never."),
 	TRANSPORT_OPTION(queue_depth, OPTION_INT, .default_text = "64", .min = 1, .max = 4096,
 			 .help = "Slices in flight on one connection, on each of its rails."),
 	TRANSPORT_OPTION(slice_len, OPTION_BYTES, .default_text = "1 MiB", .min = 4096,

@@ -15,16 +15,22 @@
  *	 |  evict, disconnect              |  time-out                           v    v
  *	 +---------------------------------+---------------------------------- FENCING
  *
- *	QUEUED	 The connection is begun by transport_poll(), so that its failure can call back.
- *		 Beyond peers_connected_max the least recently used peer that has nothing in flight
- *is evicted; with none, it waits. GREETING Where the backend does not greet (loop), this state is
- *skipped. UP	 left by link_down (the backend found it dead) or through FENCING. FENCING
- *ops.disconnect() was called. Only link_down ends it: until then the reads that were with the
- *backend may still write. Reads and messages that come while it is evicted or disconnected wait for
- *the next connection. BACKOFF	 calls return what the attempt failed with, but for the reads that
- *were fenced along with another's time-out: they wait, and then connect. The pause doubles with
- *each failure from retry_min to retry_max and starts anew after a connection that lived for
- *		 retry_max.
+ * QUEUED   The connection is begun by transport_poll(), so that its failure can call back. Beyond
+ *          peers_connected_max the least recently used peer that has nothing in flight is evicted;
+ *          with none, it waits.
+ *
+ * GREETING Where the backend does not greet (loop), this state is skipped.
+ *
+ * UP       Left by link_down (the backend found it dead) or through FENCING; also, as if evicted,
+ *          when it was not used for idle_timeout.
+ *
+ * FENCING  ops.disconnect() was called. Only link_down ends it: until then the reads that were with
+ *          the backend may still write. Reads and messages that come while it is evicted or
+ *          disconnected wait for the next connection.
+ *
+ * BACKOFF  Calls return what the attempt failed with, but for the reads that were fenced along with
+ *          another's time-out: they wait, and then connect. The pause doubles with each failure
+ *          from retry_min to retry_max and starts anew after a connection that lived for retry_max.
  *
  * What happens to what is queued, by how a connection ends:
  *
@@ -307,9 +313,25 @@ static void start_queued(struct transport *transport)
 	}
 }
 
+/* Who opened a connection closes it: the other side, which has places for so many, does not see
+   one-sided reads and cannot know which are of use. */
+static void watch_idleness(struct transport_peer *peer)
+{
+	const struct transport_config *config = &peer->transport->config;
+
+	if (!config->idle_timeout)
+		return;
+	peer->used_before = peer->used;
+	set_timer(peer, clock_after_ns(transport_now(peer->transport), config->idle_timeout));
+}
+
 static void timer_ran_out(struct transport_peer *peer)
 {
 	peer->timer_ns = CLOCK_NEVER;
+	if (peer->state == PEER_UP && is_idle(peer) && peer->used == peer->used_before)
+		peer_fence(peer, FENCE_EVICT, "not used for idle_timeout");
+	if (peer->state == PEER_UP)
+		watch_idleness(peer);
 	if (peer->state == PEER_CONNECTING)
 		peer_fence(peer, FENCE_TIMEOUT, "no connection within connect_timeout");
 	if (peer->state == PEER_BACKOFF) {
@@ -368,6 +390,7 @@ void peer_is_up(struct transport_peer *peer)
 	peer->asked = false;
 	peer->timer_ns = CLOCK_NEVER;
 	peer->up_since_ns = transport_now(peer->transport);
+	watch_idleness(peer);
 	peer->transport->evictable = true;
 	transport_count(peer->transport, TRANSPORT_CONNECTS, 1);
 	transport_count(peer->transport, TRANSPORT_PEERS_ACTIVE, 1);

@@ -17,8 +17,8 @@
  *	IDLE -- first read or message --> GREETING (TCP, mutual challenge) --> CONNECTING --> UP
  *	  ^                                   |                                  |          |
  *	  |                                   v refused, timeout                 v          v
- *	  +---- LRU beyond peers_connected_max, put --- BACKOFF <------------- FENCING (until no
- *	                                            (with jitter, doubling)     byte can be written)
+ *	  +-- LRU beyond peers_connected_max, ------- BACKOFF <--------------- FENCING (until no
+ *	      idle_timeout, put                      (with jitter, doubling)    byte can be written)
  *
  * Errors and whom they hurt:
  *	this read	-ERANGE outside the region; -EIO; -ECANCELED
@@ -74,6 +74,7 @@ struct transport_config {
 	uint64_t retry_min, retry_max; /* ns, back-off after a failed connection */
 	int64_t reads_max;	       /* in flight, all peers together */
 	int64_t peers_connected_max;   /* connections opened; as many again are accepted */
+	uint64_t idle_timeout;	       /* ns, until an opened one without use is closed; 0: never */
 	int64_t queue_depth;	       /* slices in flight on one connection's rail */
 	uint64_t slice_len;	       /* a longer read goes as several; <= 1 MiB */
 	uint64_t busy_poll;	       /* ns without an event until transport_wait() sleeps */
@@ -225,7 +226,7 @@ void transport_peer_set_context(struct transport_peer *peer, void *context);
 
 /* A one-sided read: the caller's struct, lent until done() has run. */
 struct transport_read {
-	/* set by the caller */
+	/* set by the caller; who reads with it again sets deadline_ns anew: 0 has become a time */
 	uint32_t region;      /* the peer's */
 	uint64_t off;	      /* in it */
 	size_t len;	      /* 1 .. TRANSPORT_READ_LEN_MAX */
@@ -255,7 +256,7 @@ int transport_read(struct transport_peer *peer, struct transport_read *read);
 
 /* A control message: the caller's struct, lent until done() has run. */
 struct transport_message {
-	/* set by the caller */
+	/* set by the caller, deadline_ns anew each time */
 	const void *data;
 	size_t len;					 /* 1 .. TRANSPORT_MESSAGE_MAX */
 	uint64_t deadline_ns;				 /* 0: now + read_timeout */

@@ -16,7 +16,8 @@ struct directory {
 	struct listing *listing; /* the newest, perhaps expired; holds a reference, or NULL */
 	struct siblings siblings;
 	uint64_t singles_since_ns;
-	uint32_t singles; /* names asked of the backing store one by one since then */
+	uint32_t singles;  /* names asked of the backing store one by one since then */
+	uint64_t fresh_ns; /* pages from before it will not do: they name what was refused since */
 };
 
 /** directory_of() - a directory node's memory, made when missing; NULL: no memory. */

@@ -135,11 +135,13 @@ static int publish_nothing(struct listing_fetch *fetch)
 
 static void listing_complete(struct namespace *ns, struct listing *listing)
 {
+	uint64_t now_ns = clock_now_ns(ns->settings.clock);
+
 	listing->complete = true;
 	listing->settled = listing->chunk_count * LISTING_CHUNK_ENTRIES;
 	free(listing->order);
 	listing->order = NULL;
-	listing->expires_ns = clock_after_ns(clock_now_ns(ns->settings.clock),
+	listing->expires_ns = clock_after_ns(clock_before_ns(now_ns, listing->age_ns),
 					     entry_of(ns, listing->node)->config->listing_timeout);
 }
 
@@ -153,6 +155,7 @@ static int fetch_finish(struct listing_fetch *fetch)
 
 	if (err)
 		return err;
+	listing_aged(fetch->ns, listing, fetch->list.request.age_ns, fetch->started_ns);
 	page_sort(&fetch->page);
 	err = page_publish_all(fetch);
 	if (err || !next) {
@@ -199,6 +202,7 @@ static void fetch_done(struct backing_list *list)
 	pthread_mutex_lock(&ns->lock);
 	counter_add(ns->settings.counters, MOUNT_KEYS_HIDDEN, fetch->hidden);
 	listing->fetching = false;
+	fetch->started_ns = clock_before_ns(fetch->started_ns, list->request.age_ns);
 	if (status == 0)
 		status = fetch_finish(fetch);
 	if (status != 0)
@@ -232,11 +236,21 @@ static void fetch_fail(struct namespace *ns, struct listing *listing, int status
 	outstanding_end(ns);
 }
 
+/* How old a page may be that another node had asked for. */
+static uint64_t age_max(const struct namespace_entry *entry, uint64_t now_ns, uint64_t fresh_ns)
+{
+	uint64_t timeout = entry->config->listing_timeout;
+	uint64_t since_ns = clock_before_ns(now_ns, fresh_ns);
+
+	return since_ns < timeout ? since_ns : timeout;
+}
+
 void listing_fetch(struct namespace *ns, struct listing *listing)
 {
 	const struct namespace_entry *entry = entry_of(ns, listing->node);
 	struct listing_fetch *fetch = calloc(1, sizeof(*fetch));
 	const struct listing_chunk *again = NULL;
+	uint64_t fresh_ns = 0;
 	int err = fetch ? 0 : -ENOMEM;
 
 	if (!err) {
@@ -246,6 +260,7 @@ void listing_fetch(struct namespace *ns, struct listing *listing)
 			again = listing->chunks[listing->target];
 		snprintf(fetch->token, sizeof(fetch->token), "%s",
 			 text_or_empty(again ? again->token : listing->next_token));
+		fresh_ns = listing->node->directory->fresh_ns;
 		pthread_mutex_unlock(&ns->lock);
 	}
 	if (err < 0) {
@@ -259,6 +274,8 @@ void listing_fetch(struct namespace *ns, struct listing *listing)
 	fetch->list.request.bucket = text_or_empty(entry->config->bucket);
 	fetch->list.request.deadline_ns =
 		clock_after_ns(fetch->started_ns, atomic_load(&ns->lookup_timeout));
+	fetch->list.request.max_age_ns = age_max(entry, fetch->started_ns, fresh_ns);
+	fetch->list.request.absent_age_ns = fetch->list.request.max_age_ns;
 	fetch->list.prefix = fetch->prefix;
 	fetch->list.delimited = true;
 	fetch->list.max_keys = LISTING_PAGE_KEYS;

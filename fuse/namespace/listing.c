@@ -59,6 +59,20 @@ static struct listing *listing_create(struct namespace *ns, struct node *node)
 	return listing;
 }
 
+void listing_aged(struct namespace *ns, struct listing *listing, uint64_t age_ns,
+		  uint64_t fetched_ns)
+{
+	uint64_t expires_ns =
+		clock_after_ns(fetched_ns, entry_of(ns, listing->node)->config->listing_timeout);
+
+	if (age_ns > listing->age_ns)
+		listing->age_ns = age_ns;
+	if (fetched_ns < listing->started_ns)
+		listing->started_ns = fetched_ns;
+	if (expires_ns < listing->expires_ns)
+		listing->expires_ns = expires_ns;
+}
+
 struct listing *listing_get(struct listing *listing)
 {
 	listing->refs++;

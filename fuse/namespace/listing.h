@@ -68,9 +68,10 @@ struct listing {
 	unsigned chunk_count, chunk_room;
 	unsigned dropped; /* chunks without entries */
 	uint32_t entry_count;
-	uint32_t settled; /* readers may come to this position */
-	uint64_t started_ns, expires_ns;
-	char *next_token;   /* NULL: "" */
+	uint32_t settled;		 /* readers may come to this position */
+	uint64_t started_ns, expires_ns; /* when the oldest page was asked for */
+	uint64_t age_ns;		 /* how old a page was at most when it was asked for */
+	char *next_token;		 /* NULL: "" */
 	unsigned next_part; /* chunks of that page that are there already: after a failure */
 	struct listing_order *order; /* NULL once complete */
 	bool complete;
@@ -97,6 +98,10 @@ struct listing *listing_current(struct namespace *ns, struct node *node);
 /** listing_begin() - the same, or a new one, which listing_continue() sets going.
  *  Return: borrowed from the directory; NULL: no memory. */
 struct listing *listing_begin(struct namespace *ns, struct node *node);
+
+/** listing_aged() - a page of it comes that was @age_ns old when it was asked for. */
+void listing_aged(struct namespace *ns, struct listing *listing, uint64_t age_ns,
+		  uint64_t fetched_ns);
 
 /** listing_forget() - the directory's listing is not used for anything new. */
 void listing_forget(struct namespace *ns, struct node *node);

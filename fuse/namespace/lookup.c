@@ -17,7 +17,7 @@
  *		other		error		error		error		error
  *
  * An error is never taken for "not there". When many names of a directory had to be asked one by
- *one, the directory is listed in the background: a page tells of 1,000 names in one round trip.
+ * one, the directory is listed in the background: a page tells of 1,000 names in one round trip.
  */
 #include "fuse/namespace/lookup.h"
 
@@ -38,12 +38,14 @@ struct flight {
 	struct node *parent; /* pinned */
 	struct lookup_list waiting;
 	uint64_t asked_ns, deadline_ns;
+	uint64_t known_ns; /* what is known of the name is from then; 0: nothing is */
 	bool queued;
 	bool below;		  /* the LIST found a key */
 	unsigned pending;	  /* of head and list */
 	TAILQ_ENTRY(flight) link; /* flights_queued, todo.flights */
 	UT_hash_handle by_name;
 	size_t name_len;
+	char refused[BACKING_ETAG_MAX];			   /* of the version that was; or "" */
 	char key[NAMES_KEY_MAX + 1];			   /* the name is its last name_len bytes */
 	char prefix[NAMES_KEY_MAX + 2];			   /* key and a slash */
 	char text[sizeof(uint64_t) + NAMES_COMPONENT_MAX]; /* parent id, name */
@@ -204,11 +206,20 @@ static struct node *flight_node(struct namespace *ns, struct flight *flight)
 			    flight->asked_ns);
 }
 
+/* As far as both answers were got from others, they are as old as the older one. */
+static uint64_t flight_age(const struct flight *flight)
+{
+	uint64_t head = flight->head.request.age_ns, list = flight->list.request.age_ns;
+
+	return head > list ? head : list;
+}
+
 static void flight_answer(struct namespace *ns, struct flight *flight, struct todo *todo)
 {
 	int status = flight_status(flight);
 	struct node *node = status == 0 ? flight_node(ns, flight) : NULL;
-	uint64_t negative = entry_of(ns, flight->parent)->config->negative_timeout;
+	uint64_t negative = clock_before_ns(entry_of(ns, flight->parent)->config->negative_timeout,
+					    flight_age(flight));
 	struct namespace_lookup *lookup;
 
 	if (status == -ENOENT)
@@ -240,6 +251,7 @@ static void flight_part_done(struct flight *flight)
 	pthread_mutex_lock(&ns->lock);
 	last = --flight->pending == 0;
 	if (last) {
+		flight->asked_ns = clock_before_ns(flight->asked_ns, flight_age(flight));
 		flight_answer(ns, flight, &todo);
 		flight_end(ns, flight, &todo);
 	}
@@ -287,6 +299,20 @@ struct flight *flight_take(struct flight_list *list)
 	return flight;
 }
 
+/* How old the answers may be that other nodes had got: nothing older than what we know already. */
+static void flight_set_ages(const struct namespace_entry *entry, struct flight *flight)
+{
+	uint64_t known_ns = clock_before_ns(flight->asked_ns, flight->known_ns);
+	uint64_t found_ns = entry->config->entry_timeout;
+	uint64_t absent_ns = entry->config->negative_timeout;
+
+	found_ns = known_ns < found_ns ? known_ns : found_ns;
+	absent_ns = known_ns < absent_ns ? known_ns : absent_ns;
+	flight->head.request.max_age_ns = flight->list.request.max_age_ns = found_ns;
+	flight->head.request.absent_age_ns = flight->list.request.absent_age_ns = absent_ns;
+	flight->head.refused = flight->refused[0] ? flight->refused : NULL;
+}
+
 void flight_start(struct namespace *ns, struct flight *flight)
 {
 	const struct namespace_entry *entry = entry_of(ns, flight->parent);
@@ -297,6 +323,7 @@ void flight_start(struct namespace *ns, struct flight *flight)
 		flight_time_out(flight);
 		return;
 	}
+	flight_set_ages(entry, flight);
 	flight->head.request.bucket = entry->config->bucket ? entry->config->bucket : "";
 	flight->head.request.key = flight->key;
 	flight->head.request.deadline_ns = flight->deadline_ns;
@@ -311,6 +338,19 @@ void flight_start(struct namespace *ns, struct flight *flight)
 	backing_head(entry->backing, &flight->head);
 	if (two) /* and until it is done, the flight stays */
 		backing_list(entry->backing, &flight->list);
+}
+
+static void flight_set_known(struct namespace *ns, struct flight *flight, const char *name)
+{
+	const struct node *known = node_child(&ns->nodes, flight->parent, name, flight->name_len);
+
+	if (!known)
+		return;
+	flight->known_ns = known->checked_ns;
+	if (!known->outdated || !known->refused_ns)
+		return;
+	flight->known_ns = known->refused_ns;
+	snprintf(flight->refused, sizeof(flight->refused), "%s", node_etag(known));
 }
 
 static struct flight *flight_create(struct namespace *ns, struct node *parent, const char *name,
@@ -331,6 +371,7 @@ static struct flight *flight_create(struct namespace *ns, struct node *parent, c
 	flight->ns = ns;
 	flight->parent = parent;
 	node_pin(parent);
+	flight_set_known(ns, flight, name);
 	/* Nothing can lie below a key of the greatest length. */
 	flight->pending = strlen(flight->prefix) > NAMES_KEY_MAX ? 1 : 2;
 	flight->deadline_ns =

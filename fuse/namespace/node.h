@@ -7,7 +7,7 @@
  * ours stands on it (pins: its children, open directories, listings and look-ups under way).
  *
  * A table is plain data: the caller holds the namespace's lock. There may be hundreds of thousands
- * of nodes, as many as the kernel cares to remember: a node is about 180 bytes and its name.
+ * of nodes, as many as the kernel cares to remember: a node is about 190 bytes and its name.
  */
 #pragma once
 
@@ -46,6 +46,7 @@ struct node {
 	bool confirmed : 1; /* made for a version that had been refused, and was then found again */
 	uint8_t name_len;
 	uint64_t checked_ns; /* when the backing store last said so; outdated: no longer did */
+	uint64_t refused_ns; /* 0, or: its version was refused since; what checked_ns was before */
 	union {
 		struct {
 			uint64_t size;

@@ -185,8 +185,11 @@ void version_refused(struct namespace *ns, struct node *node)
 	if (node->kind != NODE_FILE || node->outdated)
 		return;
 	obsolete(ns, node);
+	node->refused_ns = node->checked_ns;
 	node_outdate(node, clock_now_ns(ns->settings.clock));
 	listing_forget(ns, node->parent); /* it names the version that is gone */
+	if (node->parent->directory)
+		node->parent->directory->fresh_ns = node->checked_ns;
 }
 
 /* What is left of @timeout since the backing store said so: an answer from a listing must not be

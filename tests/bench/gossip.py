@@ -26,13 +26,16 @@ JOIN_SECONDS_MAX = 60
 DEATH_SECONDS_MAX = 60
 KILL_ROUNDS = 4
 KILLED_TOGETHER = 3
-IDLE_S = 20
-LOSS_S = 20
-PAUSE_ROUND_S = 40
 PAUSED_TOGETHER = 4
 PAUSE_S = (2, 10)
-TAIL_S = 8  # after a round: suspicions that began in it may still end in a death
 LOG_POLL_S = 0.02
+# Intervals that are measured, equal for each contender: what is counted is what happens in them, so
+# there is no event that could end them sooner.
+SPREAD_SECONDS = 5  # before the idle one: the rumors of who joined are said often enough by then
+IDLE_SECONDS = 20
+LOSS_SECONDS = 20
+PAUSES_SECONDS = 40
+TAIL_SECONDS = 8  # behind the last two: suspicions that began in them may still end in a death
 
 
 class Watch:
@@ -99,7 +102,7 @@ class Agent:
     def start(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.host.enter, "setpriv", "--pdeathsig", "KILL", *self.command()],
+                [*self.host.inside, "setpriv", "--pdeathsig", "KILL", *self.command()],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory)
 
     def kill(self):
@@ -214,10 +217,10 @@ class Round:
 
     def idle(self):
         """What it costs when nothing happens."""
-        time.sleep(5)
+        time.sleep(SPREAD_SECONDS)
         cpu = sum(cpu_seconds(agent.process.pid) for agent in self.agents)
         received, started = self.bytes_received(), time.monotonic()
-        time.sleep(IDLE_S)
+        time.sleep(IDLE_SECONDS)
         seconds = (time.monotonic() - started) * len(self.agents)
         cpu = sum(cpu_seconds(agent.process.pid) for agent in self.agents) - cpu
         self.add("gossip_cpu", cpu / seconds * 1000, "ms/s a member")
@@ -265,10 +268,10 @@ class Round:
         started = time.monotonic()
         for agent in self.living():
             agent.host.lose(percent)
-        time.sleep(LOSS_S)
+        time.sleep(LOSS_SECONDS)
         for agent in self.living():
             agent.host.lose_nothing()
-        time.sleep(TAIL_S)
+        time.sleep(TAIL_SECONDS)
         members, events = self.deaths(started, self.living())
         self.add(f"gossip_loss{percent}", members, "members taken for dead")
         self.say(f"  by {events} observers together")
@@ -278,23 +281,23 @@ class Round:
         sequence for each contender."""
         dice = random.Random(7)
         living = self.living()
-        paused, until, started = {}, {}, time.monotonic()
-        ever = set()
-        while time.monotonic() - started < PAUSE_ROUND_S:
-            now = time.monotonic()
-            for agent in [agent for agent in paused if until[agent] <= now]:
+        started = now = time.monotonic()
+        end = started + PAUSES_SECONDS
+        paused, ever = {}, set()  # paused: until when
+        while now < end:
+            for agent in [agent for agent, until in paused.items() if until <= now]:
                 agent.process.send_signal(signal.SIGCONT)
                 del paused[agent]
             while len(paused) < PAUSED_TOGETHER:
                 agent = dice.choice([each for each in living[:10] if each not in paused])
                 agent.process.send_signal(signal.SIGSTOP)
-                paused[agent] = True
+                paused[agent] = now + dice.uniform(*PAUSE_S)
                 ever.add(agent)
-                until[agent] = now + dice.uniform(*PAUSE_S)
-            time.sleep(0.05)
+            time.sleep(max(0, min(end, *paused.values()) - now))
+            now = time.monotonic()
         for agent in paused:
             agent.process.send_signal(signal.SIGCONT)
-        time.sleep(TAIL_S)
+        time.sleep(TAIL_SECONDS)
         healthy = [agent for agent in living if agent not in ever]
         members, _ = self.deaths(started, healthy)
         self.add("gossip_pause_healthy", members, "healthy members taken for dead")

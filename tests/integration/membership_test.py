@@ -100,8 +100,9 @@ class Membership(case.Case):
         n2.node.wait_until((n2.node.directory / "state" / "peers").exists, 30, "n2 remembers n1")
         n2.node.kill()
         n2.host = self.network.hosts[3]
-        n2.node.launcher = n2.host.enter
+        n2.node.launcher = n2.host.inside
         n2.node.set("gossip.listen", n2.host.address)
+        n2.node.set("fabric.listen", n2.host.address)
         n2.node.start()
         made.wait_states({"n1": "alive", "n2": "alive"})
         n1.node.wait_until(lambda: n1.members()["n2"]["gossip"] == f"{n2.host.address}:{PORT}",

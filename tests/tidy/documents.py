@@ -12,9 +12,11 @@ import tempfile
 
 DOCUMENTS = ("README.md", "ARCHITECTURE.md")
 CODE = re.compile(r"```(\w*)\n(.*?)```|`([^`\n]+)`|^ {4}(\S[^\n]*)$", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"(?:^|[`$ (])(cenoted?)(?: ([a-z]+))?(?=[` ]|$)(.*)")
-SETTING = re.compile(r"(?:node|log|cache|mount|cluster|gossip)\.([a-z_]+)")
+COMMAND = re.compile(r"(?:^|[`$ (])(cenote-bw|cenoted?)(?: ([a-z]+))?(?=[` ]|$)(.*)")
+SETTING = re.compile(r"(?:node|log|cache|mount|cluster|gossip|fabric|peers)\.([a-z_]+)")
 FILE = re.compile(r"(?<![\w/.-])(?:\./)?((?:tests|tools|cmake|base|s3|fabric|cache|fuse)/[\w./-]*\w)|\]\(([\w./-]+)\)")
+
+BW_COMMANDS = {("cenote-bw", "serve"), ("cenote-bw", "devices")}
 
 
 def run(*argv):
@@ -54,7 +56,9 @@ class Documents:
         """A line that names a command and an option means an option of that command."""
         for program, command, rest in (found for line in text.splitlines()
                                        for found in COMMAND.findall(line)):
-            command = command if program == "cenote" else ""
+            # of cenote-bw, the other words are servers: --help tells of clients
+            if program != "cenote" and (program, command) not in BW_COMMANDS:
+                command = ""
             for option in re.findall(r"(--[a-z][a-z-]*)", rest):
                 _, output = self.help_of(program, command)
                 if option not in output:

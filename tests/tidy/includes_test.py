@@ -25,6 +25,10 @@ ALLOWED = (
     ("tests/unit/s3/wire/sigv4.c", "s3/wire/sigv4.h"),
     ("tests/unit/cache/arena.c", "cache/store/index.h"),
     ("tests/fuzz/listing_fuzz.c", "s3/listing.h"),
+    ("tools/daemon/cluster.c", "cache/peer/peers.h"),
+    ("cache/fill.c", "cache/peer/fetch.h"),
+    ("cache/peer/reader.c", "cache/window/directory.h"),
+    ("tests/unit/cache/peer/reader.c", "fabric/transport/loop.h"),
 )
 FORBIDDEN = (
     ("base/log.c", "s3/s3.h"),
@@ -42,6 +46,10 @@ FORBIDDEN = (
     ("tools/cenoted.c", "fuse/namespace.h"),
     ("tests/unit/s3/sign.c", "cache/cache.h"),
     ("base/log.c", "other/thing.h"),
+    ("tools/daemon/cluster.c", "cache/peer/wire.h"),
+    ("cache/fill.c", "cache/peer/reader.h"),
+    ("cache/peer/reader.c", "cache/window/buddy.h"),
+    ("cache/peer/reader.c", "fabric/transport/loop.h"),
 )
 
 

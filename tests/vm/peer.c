@@ -9,7 +9,7 @@
  * Every byte that is read is compared with what the owner wrote: a function of its offset. A read
  * that fails is counted by its error and tried again; what it should have written is looked at once
  * more at the end, as nothing may change it after its done(). Meanwhile "up N" is the Nth
- *connection and "progress N" how many reads there were; SIGTERM ends it; the last line is
+ * connection and "progress N" how many reads there were; SIGTERM ends it; the last line is
  *
  *	read ok=N bad=N twice=N late=N lost=N connects=N ECONNRESET=N ...
  */

@@ -48,12 +48,23 @@ static void json_line(json_t *object)
 	json_decref(object);
 }
 
+/* Where a client is; most of them listen at no port, which goes unsaid then. */
+static void client_text(const struct address *peer, char out[ADDRESS_TEXT_MAX])
+{
+	char *port;
+
+	address_text(peer, out);
+	port = strrchr(out, ':');
+	if (!address_port(peer) && port)
+		*port = '\0';
+}
+
 static void client_told(const struct host_common *common, const struct address *peer,
 			uint64_t stayed_ns, const char *why)
 {
 	char address[ADDRESS_TEXT_MAX], stayed[TERMINAL_TEXT_MAX];
 
-	address_text(peer, address);
+	client_text(peer, address);
 	if (common->options->json) {
 		json_line(why ? json_pack("{s:s, s:s, s:f, s:s}", "event", "left", "peer", address,
 					  "seconds", (double)stayed_ns / (double)NS_PER_S, "why",

@@ -68,6 +68,7 @@ static void config_fill(struct transport_config *config, const struct wire_optio
 	config->connect_timeout = shape->connect_timeout_ns;
 	config->read_timeout = shape->read_timeout_ns;
 	config->reads_max = within("reads_max", shape->depth);
+	config->idle_timeout = 0; /* a lane may wait for long: while the others measure */
 	config->queue_depth = within("queue_depth", shape->depth * (slices ? slices : 1));
 	if (options->events)
 		config->busy_poll = 0;

@@ -2,8 +2,8 @@
  * worker_run.c - measuring: warms up, counts, drains.
  *
  *	by time     reads go on without a pause; those that end between two moments count
- *	by number   the reads of the warm-up end first; then exactly so many are begun and waited
- *for
+ *	by number   the reads of the warm-up end first; then exactly so many are begun and
+ *		    waited for
  *
  * The clock is looked at once in LOOK_TURNS turns that had something to do: on some machines that
  * costs as much as a read.

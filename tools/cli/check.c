@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "fabric/keyring.h"
+#include "fabric/transport/transport.h"
 #include "tools/cli/check_backing.h"
 #include "tools/cli/check_report.h"
 #include "tools/cli/check_system.h"
@@ -16,7 +18,8 @@
 #include "tools/setting.h"
 #include "tools/settings.h"
 
-#define ANSWER_MS 5000
+#define ANSWER_MS	   5000
+#define FABRIC_DEVICES_MAX 64
 
 struct check_options {
 	char *config;
@@ -135,6 +138,37 @@ static void cluster_check(struct check_report *report, const struct settings *se
 					   "join`");
 }
 
+/* What the daemon would choose if fabric.devices names none. */
+static void fabric_check(struct check_report *report, const struct settings *settings)
+{
+	struct transport_device devices[FABRIC_DEVICES_MAX];
+	int kind = settings->fabric.kind, count;
+	const struct transport_device *found = NULL, *refused = NULL;
+
+	if (!settings->cluster.name)
+		return;
+	count = transport_devices(devices, ARRAY_COUNT(devices));
+	for (int i = 0; i < count && !found; i++) {
+		if (kind != TRANSPORT_AUTO && devices[i].kind != (enum transport_kind)kind)
+			continue;
+		if (devices[i].usable)
+			found = &devices[i];
+		else if (!refused)
+			refused = &devices[i];
+	}
+	if (found)
+		check_report_add(report, *found->problem ? CHECK_WARN : CHECK_OK, "fabric",
+				 "%s %s at %s: %s%s%s", transport_kind_names[found->kind],
+				 found->name, settings->fabric.listen, found->text,
+				 *found->problem ? "; " : "", found->problem);
+	else
+		check_report_add(report, CHECK_FAIL, "fabric",
+				 "no usable device for fabric.kind = %s: %s; `cenote-bw devices` "
+				 "shows all of them",
+				 transport_kind_names[kind],
+				 refused ? refused->problem : error_text(count));
+}
+
 static bool daemon_check(struct check_report *report, const char *run_dir)
 {
 	const struct control_request request = { .command = CONTROL_STATUS };
@@ -165,6 +199,7 @@ static void settings_check(struct check_report *report, const struct check_optio
 	for (unsigned i = 0; i < settings->backings.count; i++)
 		needs.reserve_len += backing_config_memory_max(settings_backing(settings, i));
 	cluster_check(report, settings);
+	fabric_check(report, settings);
 	needs.daemon_runs = daemon_check(report, settings->node.run_dir);
 	check_system(report, &needs);
 	directories_check(report, settings);

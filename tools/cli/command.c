@@ -11,6 +11,8 @@
 #include "base/suggest.h"
 #include "tools/settings.h"
 
+#define ANSWER_MS 10000
+
 const struct command *const commands[] = {
 	&command_status,
 	&command_check,
@@ -168,4 +170,15 @@ char *command_run_dir(const char *run_dir, const char *config)
 	if (!found)
 		fprintf(stderr, "cenote: %s\n", problem);
 	return found;
+}
+
+int command_ask(const char *name, const char *run_dir, const struct control_request *request,
+		json_t **out_result)
+{
+	char problem[CONTROL_PROBLEM_MAX];
+	int error = control_call(run_dir, request, ANSWER_MS, out_result, problem, sizeof(problem));
+
+	if (error)
+		fprintf(stderr, "cenote %s: %s\n", name, problem);
+	return error;
 }

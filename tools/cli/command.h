@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/option.h"
+#include "tools/control.h"
 
 #define COMMAND_OK	0
 #define COMMAND_PROBLEM 1 /* it was done, and something is wrong; or it could not be done */
@@ -53,9 +54,27 @@ void command_print_overview(FILE *out);
 /** command_main() - the whole of `cenote`: finds the command, parses, runs. Return: exit status. */
 int command_main(int argc, char **argv);
 
+#define COMMAND_RUN_DIR_HELP "The daemon's run directory (node.run_dir)."
+#define COMMAND_CONFIG_HELP  "The daemon's configuration, to find the run directory in."
+/* How a command finds its daemon: rows of its option table, for two char * of @struct_type. */
+#define COMMAND_DAEMON_OPTIONS(struct_type)                                                        \
+	OPTION(struct_type, run_dir, OPTION_STRING, .letter = 'r', .argument = "DIR",              \
+	       .help = COMMAND_RUN_DIR_HELP),                                                      \
+		OPTION(struct_type, config, OPTION_STRING, .letter = 'c', .argument = "FILE",      \
+		       .help = COMMAND_CONFIG_HELP)
+
 /**
  * command_run_dir() - where the daemon's socket is: @run_dir when given; else node.run_dir of
  * @config; else that of the default configuration when it can be read; else the default.
  * Return: heap memory, or NULL after a message to stderr.
  */
 char *command_run_dir(const char *run_dir, const char *config);
+
+/**
+ * command_ask() - one answer of the daemon.
+ * @name: the command's, for the message.
+ * Return: 0 with @out_result for json_decref(), or an error of control_call() after a message to
+ *         stderr.
+ */
+int command_ask(const char *name, const char *run_dir, const struct control_request *request,
+		json_t **out_result);

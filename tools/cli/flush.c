@@ -22,10 +22,7 @@ struct flush_options {
 static const struct option flush_table[] = {
 	OPTION(struct flush_options, timeout, OPTION_DURATION, .letter = 't',
 	       .default_text = "10 min", .help = "Give up after this time, with exit status 1."),
-	OPTION(struct flush_options, run_dir, OPTION_STRING, .letter = 'r', .argument = "DIR",
-	       .help = "The daemon's run directory (node.run_dir)."),
-	OPTION(struct flush_options, config, OPTION_STRING, .letter = 'c', .argument = "FILE",
-	       .help = "The daemon's configuration, to find the run directory in."),
+	COMMAND_DAEMON_OPTIONS(struct flush_options),
 };
 static const struct option_group flush_group =
 	OPTION_GROUP_OF("flush", struct flush_options, flush_table);

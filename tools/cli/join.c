@@ -2,29 +2,16 @@
  * join.c - `cenote join`: brings this node together with the members at the addresses given.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
-#include "tools/cli/command.h"
 #include "tools/cli/task.h"
 
 struct join_options {
-	bool json;
-	uint64_t timeout;
-	char *run_dir;
-	char *config;
+	struct task_options task;
 };
 
 static const struct option join_table[] = {
-	OPTION(struct join_options, json, OPTION_BOOL, .letter = 'j',
-	       .help = "Print what came of it as JSON."),
-	OPTION(struct join_options, timeout, OPTION_DURATION, .letter = 't', .default_text = "30 s",
-	       .help = "How long to wait for the answers."),
-	OPTION(struct join_options, run_dir, OPTION_STRING, .letter = 'r', .argument = "DIR",
-	       .help = "The daemon's run directory (node.run_dir)."),
-	OPTION(struct join_options, config, OPTION_STRING, .letter = 'c', .argument = "FILE",
-	       .help = "The daemon's configuration, to find the run directory in."),
+	TASK_OPTIONS(struct join_options, "30 s", "How long to wait for the answers."),
 };
 static const struct option_group join_group =
 	OPTION_GROUP_OF("join", struct join_options, join_table);
@@ -56,22 +43,11 @@ static int addresses_take(struct control_request *request, char **arguments, int
 static int join_run(const void *value, char **arguments, int count)
 {
 	const struct join_options *options = value;
+	const struct task_call call = { .command = "join", .options = &options->task };
 	struct control_request request = { .command = CONTROL_JOIN };
-	struct task_call call = { .command = "join",
-				  .timeout_ns = options->timeout,
-				  .json = options->json };
 	int status = addresses_take(&request, arguments, count);
-	char *run_dir;
 
-	if (status)
-		return status;
-	run_dir = command_run_dir(options->run_dir, options->config);
-	if (!run_dir)
-		return COMMAND_PROBLEM;
-	call.run_dir = run_dir;
-	status = task_call(&call, &request);
-	free(run_dir);
-	return status;
+	return status ? status : task_call(&call, &request);
 }
 
 const struct command command_join = {

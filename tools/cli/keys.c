@@ -7,22 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/random.h"
 #include "fabric/gossip/membership.h"
 #include "fabric/keyring.h"
-#include "tools/cli/command.h"
 #include "tools/cli/task.h"
 
 struct keys_options {
 	bool local;
 	bool force;
-	bool json;
-	uint64_t timeout;
-	char *run_dir;
-	char *config;
+	struct task_options task;
 };
 
 static const struct option keys_table[] = {
@@ -30,14 +25,7 @@ static const struct option keys_table[] = {
 	       .help = "This node's keys only, not those of all members."),
 	OPTION(struct keys_options, force, OPTION_BOOL, .letter = 'f',
 	       .help = "Use or remove a key although members would be left behind."),
-	OPTION(struct keys_options, json, OPTION_BOOL, .letter = 'j',
-	       .help = "Print what came of it as JSON."),
-	OPTION(struct keys_options, timeout, OPTION_DURATION, .letter = 't', .default_text = "60 s",
-	       .help = "How long to wait for the members' answers."),
-	OPTION(struct keys_options, run_dir, OPTION_STRING, .letter = 'r', .argument = "DIR",
-	       .help = "The daemon's run directory (node.run_dir)."),
-	OPTION(struct keys_options, config, OPTION_STRING, .letter = 'c', .argument = "FILE",
-	       .help = "The daemon's configuration, to find the run directory in."),
+	TASK_OPTIONS(struct keys_options, "60 s", "How long to wait for the members' answers."),
 };
 static const struct option_group keys_group =
 	OPTION_GROUP_OF("keys", struct keys_options, keys_table);
@@ -108,13 +96,10 @@ static int request_make(struct control_request *request, char **arguments, int c
 static int keys_run(const void *value, char **arguments, int count)
 {
 	const struct keys_options *options = value;
+	struct task_call call = { .command = "keys", .options = &options->task };
 	struct control_request request = { .command = CONTROL_KEYS,
 					   .local = options->local,
 					   .force = options->force };
-	struct task_call call = { .command = "keys",
-				  .timeout_ns = options->timeout,
-				  .json = options->json };
-	char *run_dir;
 	int status;
 
 	if (count == 0)
@@ -124,14 +109,8 @@ static int keys_run(const void *value, char **arguments, int count)
 	status = request_make(&request, arguments, count);
 	if (status)
 		return status;
-	run_dir = command_run_dir(options->run_dir, options->config);
-	if (!run_dir)
-		return COMMAND_PROBLEM;
-	call.run_dir = run_dir;
 	call.all_lines = request.action == MEMBERSHIP_KEYS_LIST;
-	status = task_call(&call, &request);
-	free(run_dir);
-	return status;
+	return task_call(&call, &request);
 }
 
 const struct command command_keys = {

@@ -104,6 +104,18 @@ static void mount_print(const struct view *view)
 		entry_print(view, json_array_get(entries, i));
 }
 
+static void fabric_print(const struct view *view, const json_t *fabric)
+{
+	uint64_t placed = number(fabric, "placed");
+
+	if (!json_is_object(fabric))
+		return;
+	terminal_print(view->terminal, TERMINAL_PLAIN, "  fabric %s at %s, blocks are placed on ",
+		       text(fabric, "transport"), text(fabric, "address"));
+	terminal_print(view->terminal, placed > 0 ? TERMINAL_PLAIN : TERMINAL_WARN,
+		       "%" PRIu64 " members\n", placed);
+}
+
 static void cluster_print(const struct view *view)
 {
 	const json_t *cluster = json_object_get(view->report, "cluster");
@@ -123,6 +135,7 @@ static void cluster_print(const struct view *view)
 									    : TERMINAL_PLAIN,
 		"  %" JSON_INTEGER_FORMAT " %s", json_integer_value(value), state);
 	terminal_print(view->terminal, TERMINAL_PLAIN, "\n");
+	fabric_print(view, json_object_get(cluster, "fabric"));
 	if (*text(cluster, "problem"))
 		terminal_print(view->terminal, TERMINAL_BAD, "  %s\n", text(cluster, "problem"));
 }
@@ -202,10 +215,19 @@ static void moved_row(const struct view *view, const char *label, const char *ro
 	terminal_print(view->terminal, TERMINAL_PLAIN, "\n");
 }
 
+static bool has_peers(const struct view *view)
+{
+	return json_object_get(json_object_get(view->report, "counters"), "peers");
+}
+
 static void moves_print(const struct view *view)
 {
 	terminal_print(view->terminal, TERMINAL_BOLD, "\n%s\n", "MOVED");
 	moved_row(view, "from backing store", "cache", "fetch_bytes");
+	if (has_peers(view)) {
+		moved_row(view, "from other nodes", "peers", "fetched_bytes");
+		moved_row(view, "for other nodes", "peers", "staged_bytes");
+	}
 	moved_row(view, "from SSD", "store", "read_bytes");
 	moved_row(view, "to SSD", "store", "write_bytes");
 }
@@ -231,6 +253,8 @@ static void reads_print(const struct view *view)
 		       view->before ? "            NOW" : "");
 	read_row(view, "memory", "bytes_memory", whole);
 	read_row(view, "SSD", "bytes_ssd", whole);
+	if (has_peers(view))
+		read_row(view, "other nodes", "bytes_peer", whole);
 	read_row(view, "backing store", "bytes_backing", whole);
 	read_row(view, "all", "read_bytes", whole);
 	requests_print(view);
@@ -255,6 +279,7 @@ static void latency_print(const struct view *view)
 		       "LATENCY");
 	latency_row(view, "a read", "fuse_read");
 	latency_row(view, "a read that had to wait", "cache_read");
+	latency_row(view, "a block from other nodes", "peers_fetch");
 }
 
 /* What an operator wants to see when it is not zero. */
@@ -277,6 +302,20 @@ static const struct {
 	{ "s3", "deadlines", "S3 requests that ran out of time" },
 	{ "s3", "throttled", "answers of S3 to slow down" },
 	{ "s3", "retries", "S3 requests tried again" },
+	{ "peers", "mismatches", "blocks read from members that did not match their checks" },
+	{ "peers", "silent", "requests to members that were not answered in time" },
+	{ "peers", "fetch_errors", "blocks that other nodes could not bring" },
+	{ "peers", "breakers_open", "members that are spared now, as they did not answer" },
+	{ "peers", "leases_expired", "blocks that members asked for and did not read in time" },
+	{ "peers", "malformed", "messages that no member of this version sends" },
+	{ "peers", "dropped", "messages to members that never got to the wire" },
+	{ "fabric", "read_errors", "reads of members' memory that failed" },
+	{ "fabric", "read_timeouts", "reads of members' memory that ran out of time" },
+	{ "fabric", "connect_failures", "connections to members that could not be made" },
+	{ "fabric", "refusals", "handshakes that this node refused" },
+	{ "fabric", "foreign", "connections that did not speak the fabric's protocol" },
+	{ "fabric", "forged", "requests outside of what may be read" },
+	{ "fabric", "rails_lost", "devices that failed" },
 	{ "gossip", "malformed", "packets that were no gossip, or of another version" },
 	{ "gossip", "foreign", "gossip packets made with a key that this node does not have" },
 	{ "gossip", "forged", "gossip packets that were forged, damaged or of another cluster" },

@@ -6,13 +6,12 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
-#include "tools/cli/command.h"
 #include "tools/terminal.h"
 
-#define ANSWER_MS 10000
-#define PAUSE_MS  100
+#define PAUSE_MS 100
 
 static bool member_is_true(const json_t *object, const char *name)
 {
@@ -49,7 +48,7 @@ static int task_print(const struct task_call *call, const json_t *task)
 {
 	bool ok = member_is_true(task, "ok");
 
-	if (call->json) {
+	if (call->options->json) {
 		json_dumpf(task, stdout, JSON_INDENT(2));
 		putchar('\n');
 	} else {
@@ -63,32 +62,17 @@ static int task_print(const struct task_call *call, const json_t *task)
 	return ok ? COMMAND_OK : COMMAND_PROBLEM;
 }
 
-static int call_once(const struct task_call *call, const struct control_request *request,
-		     json_t **out_result)
+/* Asks for the task's number until it is done. Return: an exit status. */
+static int task_follow(const struct task_call *call, const char *run_dir, int64_t task)
 {
-	char problem[CONTROL_PROBLEM_MAX];
-	int error = control_call(call->run_dir, request, ANSWER_MS, out_result, problem,
-				 sizeof(problem));
+	const struct control_request ask = { .command = CONTROL_TASK, .task = task };
+	uint64_t deadline_ns = clock_after_ns(clock_now_ns(clock_system()), call->options->timeout);
 
-	if (error)
-		fprintf(stderr, "cenote %s: %s\n", call->command, problem);
-	return error;
-}
-
-int task_call(const struct task_call *call, const struct control_request *request)
-{
-	uint64_t deadline_ns = clock_after_ns(clock_now_ns(clock_system()), call->timeout_ns);
-	struct control_request ask = { .command = CONTROL_TASK };
-	json_t *result;
-
-	if (call_once(call, request, &result) != 0)
-		return COMMAND_PROBLEM;
-	ask.task = json_integer_value(json_object_get(result, "task"));
-	json_decref(result);
 	for (;;) {
+		json_t *result;
 		int status;
 
-		if (call_once(call, &ask, &result) != 0)
+		if (command_ask(call->command, run_dir, &ask, &result) != 0)
 			return COMMAND_PROBLEM;
 		if (member_is_true(result, "done")) {
 			status = task_print(call, result);
@@ -102,4 +86,20 @@ int task_call(const struct task_call *call, const struct control_request *reques
 		}
 		poll(NULL, 0, PAUSE_MS);
 	}
+}
+
+int task_call(const struct task_call *call, const struct control_request *request)
+{
+	char *run_dir = command_run_dir(call->options->run_dir, call->options->config);
+	int status = COMMAND_PROBLEM;
+	json_t *result;
+	int64_t task;
+
+	if (run_dir && command_ask(call->command, run_dir, request, &result) == 0) {
+		task = json_integer_value(json_object_get(result, "task"));
+		json_decref(result);
+		status = task_follow(call, run_dir, task);
+	}
+	free(run_dir);
+	return status;
 }

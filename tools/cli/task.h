@@ -5,15 +5,38 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#include "tools/control.h"
+#include "tools/cli/command.h"
+
+/* The options that such commands share: the member `task` of the struct of their own. */
+struct task_options {
+	bool json;
+	uint64_t timeout; /* ns */
+	char *run_dir;
+	char *config;
+};
+
+#define TASK_OPTION(struct_type, field, option_type, ...)                                          \
+	{                                                                                          \
+		.name = #field, .type = (option_type),                                             \
+		.offset = offsetof(struct_type, task.field), __VA_ARGS__                           \
+	}
+/* Their rows in @struct_type's table. */
+#define TASK_OPTIONS(struct_type, timeout_text, timeout_help)                                      \
+	TASK_OPTION(struct_type, json, OPTION_BOOL, .letter = 'j',                                 \
+		    .help = "Print what came of it as JSON."),                                     \
+		TASK_OPTION(struct_type, timeout, OPTION_DURATION, .letter = 't',                  \
+			    .default_text = (timeout_text), .help = (timeout_help)),               \
+		TASK_OPTION(struct_type, run_dir, OPTION_STRING, .letter = 'r', .argument = "DIR", \
+			    .help = COMMAND_RUN_DIR_HELP),                                         \
+		TASK_OPTION(struct_type, config, OPTION_STRING, .letter = 'c', .argument = "FILE", \
+			    .help = COMMAND_CONFIG_HELP)
 
 struct task_call {
 	const char *command; /* for messages: "join" */
-	const char *run_dir;
-	uint64_t timeout_ns;
-	bool json;
+	const struct task_options *options;
 	bool all_lines; /* print those that went well, too */
 };
 

@@ -27,7 +27,8 @@ static const char *const standing_names[] = {
 /* --- what this node says of itself */
 
 /* What must be the same everywhere, or nodes would look for other blocks in other places: the
- * namespace, and how objects are cut. Endpoints and credentials may differ by site. */
+ * namespace, how objects are cut, and how blocks are placed and asked for. Endpoints and
+ * credentials may differ by site. */
 static bool is_shared(const char *path)
 {
 	const char *backing = strncmp(path, "backings[", 9) == 0 ? strchr(path, ']') : NULL;
@@ -44,7 +45,9 @@ static bool is_shared(const char *path)
 /* Return: 0 when out of memory, which is no digest of anything. */
 static uint64_t config_digest(const struct settings *settings)
 {
-	uint8_t whole[DIGEST_SHA256_LEN] = { 0 };
+	uint8_t whole[DIGEST_SHA256_LEN] = { 0 }, agreement[sizeof(uint64_t)];
+	const struct digest_part both[] = { { whole, sizeof(whole) },
+					    { agreement, sizeof(agreement) } };
 	struct setting_list list;
 
 	if (setting_list_make(&settings_options, settings, &list) != 0)
@@ -64,14 +67,19 @@ static uint64_t config_digest(const struct settings *settings)
 		digest_sha256(parts, ARRAY_COUNT(parts), whole);
 	}
 	setting_list_free(&list);
+	bytes_put_u64(agreement, peers_agreement());
+	digest_sha256(both, ARRAY_COUNT(both), whole);
 	return bytes_get_u64(whole);
 }
 
+/* What it lends to the cluster: its SSDs, or its memory when it has none. */
 static uint64_t capacity_sum(const struct daemon_rooms *rooms)
 {
 	const struct cache_directory_config *directories = rooms->settings->cache.directories.items;
 	uint64_t sum = 0;
 
+	if (rooms->settings->cache.directories.count == 0)
+		return rooms->settings->cache.memory;
 	for (unsigned i = 0; i < rooms->settings->cache.directories.count; i++) {
 		struct cache_directory_status status = { .capacity = directories[i].capacity };
 
@@ -99,11 +107,38 @@ static void details_make(const struct daemon_rooms *rooms, struct membership_det
 	text_copy(out->name, sizeof(out->name), rooms->node_name);
 	text_copy(out->site, sizeof(out->site), rooms->settings->cluster.site);
 	text_copy(out->version, sizeof(out->version), CENOTE_VERSION);
+	if (rooms->peers)
+		out->fabric = rooms->fabric;
 	out->capacity = capacity_sum(rooms);
 	out->config = config_digest(rooms->settings);
 }
 
 /* --- up and down */
+
+int cluster_peers_create(struct daemon_rooms *rooms, char *problem, size_t problem_size)
+{
+	const struct peers_setup setup = {
+		.config = &rooms->settings->peers,
+		.transport = &rooms->settings->fabric,
+		.clock = rooms->clock,
+		.membership = rooms->membership,
+		.cache = rooms->cache,
+		.backings = rooms->backings,
+		.backing_count = rooms->settings->backings.count,
+	};
+	char why[TRANSPORT_PROBLEM_MAX] = "";
+	int error;
+
+	if (!rooms->membership)
+		return 0;
+	error = peers_create(&setup, &rooms->peers, &rooms->fabric, why, sizeof(why));
+	if (error)
+		snprintf(problem, problem_size,
+			 "the fabric of the cluster does not come up: %s (see the settings "
+			 "'fabric'; without cluster.name this node is alone and needs none)",
+			 why);
+	return error;
+}
 
 static int secret_load(struct daemon_rooms *rooms, char *problem, size_t problem_size)
 {
@@ -188,6 +223,14 @@ static json_t *address_json(const struct address *address)
 	return address_len(address) > 0 ? json_string(address_text(address, text)) : json_null();
 }
 
+/* Where it can be read, which it says in terms of where its gossip is. */
+static json_t *fabric_json(const struct membership_member *member)
+{
+	struct address address;
+
+	return peers_member_address(member, &address) ? address_json(&address) : json_null();
+}
+
 static json_t *hex_json(uint64_t value)
 {
 	char text[17];
@@ -217,8 +260,7 @@ static json_t *member_json(const struct membership_member *member, uint64_t now_
 		member_text(member->details.site), "state", membership_state_names[member->state],
 		"self", member->is_self, "boot", hex_json(member->boot), "incarnation",
 		(json_int_t)member->incarnation, "gossip", address_json(&member->gossip), "fabric",
-		address_json(&member->details.fabric), "capacity",
-		(json_int_t)member->details.capacity, "version",
+		fabric_json(member), "capacity", (json_int_t)member->details.capacity, "version",
 		member_text(member->details.version), "config", hex_json(member->details.config),
 		"for_ns", (json_int_t)distance(now_ns, member->since_ns), "round_trip_ns",
 		(json_int_t)member->round_trip_ns);
@@ -393,6 +435,20 @@ char *cluster_answer(const struct daemon_rooms *rooms, const struct control_requ
 	return NULL;
 }
 
+static json_t *peers_json(const struct daemon_rooms *rooms,
+			  const struct membership_summary *summary)
+{
+	const struct counters *counters = peers_counters(rooms->peers);
+	const struct membership_member self = { .gossip = summary->gossip,
+						.details = { .fabric = rooms->fabric } };
+
+	return json_pack("{s:o, s:o, s:I, s:I}", "transport",
+			 member_text(peers_transport_text(rooms->peers)), "address",
+			 fabric_json(&self), "placed",
+			 (json_int_t)counter_get(counters, PEERS_MEMBERS), "generation",
+			 (json_int_t)counter_get(counters, PEERS_GENERATION));
+}
+
 json_t *cluster_json(const struct daemon_rooms *rooms)
 {
 	struct membership_summary summary;
@@ -405,10 +461,11 @@ json_t *cluster_json(const struct daemon_rooms *rooms)
 	for (unsigned i = 0; i < MEMBERSHIP_STATE_COUNT; i++)
 		json_object_set_new(counts, membership_state_names[i],
 				    json_integer(summary.counts[i]));
-	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:i, s:o}", "name",
+	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:i, s:o, s:o}", "name",
 			 member_text(rooms->settings->cluster.name), "id",
 			 id_json(&membership_identity(rooms->membership)->member), "standing",
 			 standing_names[summary.standing], "problem", member_text(summary.problem),
 			 "address", address_json(&summary.gossip), "awareness",
-			 (int)summary.awareness, "members", counts);
+			 (int)summary.awareness, "members", counts, "fabric",
+			 peers_json(rooms, &summary));
 }

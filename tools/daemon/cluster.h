@@ -18,6 +18,13 @@ struct daemon_rooms;
  */
 int cluster_create(struct daemon_rooms *rooms, char *problem, size_t problem_size);
 
+/**
+ * cluster_peers_create() - opens the fabric: rooms->cache asks peers and serves them from now on.
+ * Fills in rooms->peers and rooms->fabric. Before the first read and cluster_start().
+ * Return: 0, or an error with @problem.
+ */
+int cluster_peers_create(struct daemon_rooms *rooms, char *problem, size_t problem_size);
+
 /** cluster_start() - this node serves: it joins. Return: 0, -EAGAIN. */
 int cluster_start(struct daemon_rooms *rooms);
 

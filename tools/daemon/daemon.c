@@ -1,17 +1,18 @@
 /*
  * daemon.c - the life of the daemon.
  *
- *	create  instance -> cluster -> backing stores -> cache -> mount -> control    READY=1
- *	        socket -> the cluster is told
+ *	create  instance -> cluster -> backing stores -> cache -> peers -> mount      READY=1
+ *	        -> control socket -> the cluster is told
  *	run     waits on signals and on the mount; SIGHUP: reload
  *	stop    the cluster is told -> mount (answers the reads in hand, unmounts)    STOPPING=1
- *	        -> control socket -> cache commits to the SSD -> mount -> backing stores
- *	        -> cache's memory
+ *	        -> control socket -> peers (nobody reads our memory any more) -> cluster
+ *	        -> cache commits to the SSD -> mount -> backing stores -> cache's memory
  *
- * The cache's memory goes last: a fetch lands in it until its backing store has let go. The stop
- *runs on a thread of its own, so that a second signal is heard. That one, or a stop that takes too
- *long, cuts it short behind the commit: what was fetched is safe, and nobody needs the rest to be
- *tidy.
+ * Peers are served until the reads in hand are answered, and the cluster is told before, so that
+ * they wait for a member that restarts. The cache's memory goes last: a fetch lands in it until its
+ * backing store has let go. The stop runs on a thread of its own, so that a second signal is heard.
+ * That one, or a stop that takes too long, cuts it short behind the commit: what was fetched is
+ * safe, and nobody needs the rest to be tidy.
  */
 #include "tools/daemon/daemon.h"
 
@@ -171,11 +172,15 @@ static int rooms_start(struct daemon *daemon, char *problem, size_t problem_size
 	error = cache_create(&settings->cache, rooms->clock, &rooms->cache, problem, problem_size);
 	if (error)
 		goto destroy_backings;
-	error = mount_create(&settings->mount, rooms->cache, rooms->backings,
+	error = cluster_peers_create(rooms, problem, problem_size);
+	if (error)
+		goto stop_cache;
+	error = mount_create(&settings->mount, rooms->cache,
+			     rooms->peers ? peers_backings(rooms->peers) : rooms->backings,
 			     settings->backings.count, rooms->clock, &rooms->mount, problem,
 			     problem_size);
 	if (error)
-		goto stop_cache;
+		goto stop_peers;
 	error = server_create(settings->node.run_dir, rooms, &daemon->server, problem,
 			      problem_size);
 	if (error)
@@ -189,10 +194,13 @@ destroy_server:
 stop_mount:
 	mount_stop(rooms->mount, 0);
 	mount_destroy(rooms->mount);
+stop_peers:
+	peers_stop(rooms->peers);
 stop_cache:
 	cache_stop(rooms->cache);
 destroy_backings:
 	backings_destroy(daemon);
+	peers_destroy(rooms->peers);
 	cache_destroy(rooms->cache);
 destroy_cluster:
 	cluster_destroy(rooms);
@@ -280,12 +288,14 @@ static void rooms_stop(struct daemon *daemon)
 	cluster_stop(&daemon->rooms);
 	mount_stop(daemon->rooms.mount, daemon->current->node.stop_timeout);
 	server_destroy(daemon->server);
+	peers_stop(daemon->rooms.peers);
 	cluster_destroy(&daemon->rooms);
 	sd_notify(0, "STATUS=writing the last blocks to the SSD");
 	cache_stop_once(daemon);
 	stop_progress(daemon, STOP_LETTING_GO);
 	mount_destroy(daemon->rooms.mount);
 	backings_destroy(daemon);
+	peers_destroy(daemon->rooms.peers);
 	cache_destroy(daemon->rooms.cache);
 }
 

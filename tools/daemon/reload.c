@@ -58,6 +58,8 @@ static void rooms_reload(const struct daemon_rooms *rooms, const struct settings
 			backing->ops->reload(backing, config);
 	}
 	cache_reload(rooms->cache, &next->cache);
+	if (rooms->peers)
+		peers_reload(rooms->peers, &next->peers);
 	mount_reload(rooms->mount, &next->mount);
 }
 

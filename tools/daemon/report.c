@@ -93,6 +93,11 @@ static json_t *all_counters_json(const struct daemon_rooms *rooms)
 	if (rooms->membership)
 		json_object_set_new(json, "gossip",
 				    counters_json(membership_counters(rooms->membership)));
+	if (rooms->peers) {
+		json_object_set_new(json, "peers", counters_json(peers_counters(rooms->peers)));
+		json_object_set_new(json, "fabric",
+				    counters_json(peers_transport_counters(rooms->peers)));
+	}
 	for (unsigned i = 0; i < rooms->settings->backings.count; i++) {
 		const struct backing *backing = rooms->backings[i];
 		const struct counters *counters =
@@ -199,19 +204,29 @@ static json_t *directories_json(const struct daemon_rooms *rooms)
 	return json;
 }
 
+static json_t *latencies_json(const struct daemon_rooms *rooms)
+{
+	json_t *json = json_pack("{s:o, s:o}", "cache_read",
+				 histogram_json(cache_read_latency(rooms->cache)), "fuse_read",
+				 histogram_json(mount_read_latency(rooms->mount)));
+
+	if (rooms->peers)
+		json_object_set_new(json, "peers_fetch",
+				    histogram_json(peers_latency(rooms->peers)));
+	return json;
+}
+
 json_t *report_make(const struct daemon_rooms *rooms)
 {
 	uint64_t now_ns = clock_now_ns(rooms->clock);
 
-	return json_pack(
-		"{s:s, s:i, s:o, s:o, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}}",
-		"version", CENOTE_VERSION, "pid", (int)getpid(), "node",
-		text_json(rooms->node_name), "config", text_json(rooms->config_path), "state",
-		state_names[atomic_load(&rooms->state)], "uptime_ns",
-		(json_int_t)(now_ns - rooms->started_ns), "time_ns", (json_int_t)now_ns, "mount",
-		mount_json(rooms), "backings", backings_json(rooms), "memory", memory_json(rooms),
-		"cluster", cluster_json(rooms), "directories", directories_json(rooms), "counters",
-		all_counters_json(rooms), "latency_ns", "cache_read",
-		histogram_json(cache_read_latency(rooms->cache)), "fuse_read",
-		histogram_json(mount_read_latency(rooms->mount)));
+	return json_pack("{s:s, s:i, s:o, s:o, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+			 "version", CENOTE_VERSION, "pid", (int)getpid(), "node",
+			 text_json(rooms->node_name), "config", text_json(rooms->config_path),
+			 "state", state_names[atomic_load(&rooms->state)], "uptime_ns",
+			 (json_int_t)(now_ns - rooms->started_ns), "time_ns", (json_int_t)now_ns,
+			 "mount", mount_json(rooms), "backings", backings_json(rooms), "memory",
+			 memory_json(rooms), "cluster", cluster_json(rooms), "directories",
+			 directories_json(rooms), "counters", all_counters_json(rooms),
+			 "latency_ns", latencies_json(rooms));
 }

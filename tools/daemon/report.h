@@ -7,11 +7,12 @@
  *	backings[]: id, type, description
  *	memory: arena, used, pinned, resident (of the process), peak
  *	cluster (null when alone): name, id, standing, problem, address, awareness, members: state
- *	-> count
+ *	-> count, fabric: transport, address, placed (members), generation
  *	directories[]: path, state, capacity, used, objects, problem
  *	counters: room -> name (without the room's) -> value; rooms are cache, store, fuse, "s3:ID"
- *for each backing store and "s3", their sum (likewise "directory:ID", "directory") latency_ns:
- *cache_read, fuse_read: count, mean, p50, p99, max
+ *	for each backing store and "s3", their sum (likewise "directory:ID", "directory"), and of a
+ *	cluster gossip, peers, fabric
+ *	latency_ns: cache_read, fuse_read, of a cluster peers_fetch: count, mean, p50, p99, max
  */
 #pragma once
 

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "cache/cache.h"
+#include "cache/peer/peers.h"
 #include "fabric/gossip/membership.h"
 #include "fabric/keyring.h"
 #include "fuse/mount.h"
@@ -31,5 +32,7 @@ struct daemon_rooms {
 	struct mount *mount;
 	struct keyring *ring;	       /* NULL: this node is alone */
 	struct membership *membership; /* NULL likewise */
+	struct peers *peers;	       /* NULL likewise */
+	struct address fabric;	       /* of @peers, as it listens */
 	_Atomic int state;	       /* enum daemon_state */
 };

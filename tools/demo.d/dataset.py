@@ -4,10 +4,14 @@
 usage: dataset.py make DIR SUMS
        dataset.py ports
        dataset.py upload DIR ENV
-       dataset.py read NAME MOUNT SUMS CENOTE RUN_DIR PASSES
+       dataset.py joined CENOTE RUN_DIR...
+       dataset.py read NAME KILLED MOUNT SUMS CENOTE PASSES RUN_DIR...
+       dataset.py nodes CENOTE RUN_DIR...
        dataset.py verdict PASSES
 
 SUMS has a line "SHA256  PATH" a file, as sha256sum writes it. PASSES collects one JSON line a pass.
+The first RUN_DIR is that of the node which is read on; KILLED is the process id of a node that is
+killed in the middle of the pass, or "".
 """
 import concurrent.futures
 import hashlib
@@ -15,16 +19,19 @@ import json
 import os
 import pathlib
 import random
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 KIB, MIB = 1 << 10, 1 << 20
 CLASSES, IMAGES = 8, 50
 CLOUD = 256 * MIB
 READERS = 4  # as many as a data loader has workers
-PORTS = (0, 1, 2, 3, *range(10, 61))  # what s3-server asks for, from its base
+JOINED_S = 60
+PORTS = (0, 1, 2, 3, *range(10, 68))  # from a base: s3-server's up to 60, then the nodes'
 
 
 def files():
@@ -86,14 +93,31 @@ def upload(directory, env):
 
 
 def counters(cenote, run_dir):
-    done = subprocess.run([cenote, "status", "--json", "--run-dir", run_dir], check=True,
-                          stdout=subprocess.PIPE)
-    found = json.loads(done.stdout)["counters"]
-    return {"backing": found["cache"]["fetch_bytes"],
-            "ssd": found["store"]["read_bytes"]}
+    """Bytes that a node got from where; None when it does not answer."""
+    done = subprocess.run([cenote, "status", "--json", "--run-dir", run_dir], check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    if done.returncode != 0:
+        return None
+    status = json.loads(done.stdout)
+    found = status["counters"]
+    return {"node": status["node"], "backing": found["cache"]["fetch_bytes"],
+            "peers": found["peers"]["fetched_bytes"], "ssd": found["store"]["read_bytes"],
+            "served": found["peers"]["staged_bytes"], "members": found["peers"]["members"]}
 
 
-def read_into(view, path):
+def joined(cenote, *run_dirs):
+    """Waits until every node knows where all have their blocks."""
+    until = time.monotonic() + JOINED_S
+    while time.monotonic() < until:
+        known = [counters(cenote, run_dir) for run_dir in run_dirs]
+        if all(each and each["members"] == len(run_dirs) for each in known):
+            print(f"{len(run_dirs)} nodes, one cache")
+            return
+        time.sleep(0.1)
+    sys.exit(f"the nodes have not found each other within {JOINED_S} s: {known}")
+
+
+def read_into(view, path, killer):
     """Reads a file. Return: its length."""
     with open(path, "rb", buffering=0) as file:
         off = 0
@@ -102,6 +126,7 @@ def read_into(view, path):
             if not got:
                 break
             off += got
+            killer.read(got)
         return off
 
 
@@ -116,7 +141,31 @@ def amount(count):
     return "-" if count < 64 * KIB else f"{count / MIB:.0f} MiB"
 
 
-def read(name, mount, sums, cenote, run_dir, passes):
+class Killer:
+    """Ends a process once half of the bytes have been read; without one it only counts."""
+
+    def __init__(self, pid, total):
+        self.pid, self.left = pid and int(pid), total // 2
+        self.lock = threading.Lock()
+
+    def read(self, count):
+        with self.lock:
+            self.left -= count
+            if self.pid and self.left <= 0:
+                os.kill(self.pid, signal.SIGKILL)
+                self.pid = None
+
+
+def from_where(before, after, total):
+    """Bytes of a pass by where they came from; S3 or the directory is asked by all nodes."""
+    both = [(old, new) for old, new in zip(before, after) if old and new]
+    fetched = sum(new["backing"] - old["backing"] for old, new in both)
+    own = {key: both[0][1][key] - both[0][0][key] for key in ("backing", "peers", "ssd")}
+    return {"backing": fetched, "peers": own["peers"], "ssd": own["ssd"],
+            "memory": max(0, total - sum(own.values()))}
+
+
+def read(name, killed, mount, sums, cenote, passes, *run_dirs):
     """One pass. The time is that of reading; the checksums are computed afterwards."""
     with open(sums, encoding="utf-8") as stream:
         wanted = dict(reversed(line.rstrip("\n").split("  ", 1)) for line in stream)
@@ -124,38 +173,53 @@ def read(name, mount, sums, cenote, run_dir, passes):
     for path, size in files():
         views[path] = memoryview(data)[off:off + size]
         off += size
-    before = counters(cenote, run_dir)
+    killer = Killer(killed, off)
+    before = [counters(cenote, run_dir) for run_dir in run_dirs]
     start = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
-        total = sum(pool.map(lambda path: read_into(views[path], pathlib.Path(mount, path)),
-                             views))
+        total = sum(pool.map(lambda path: read_into(views[path], pathlib.Path(mount, path),
+                                                    killer), views))
     seconds = time.monotonic() - start
-    after = counters(cenote, run_dir)
+    after = [counters(cenote, run_dir) for run_dir in run_dirs]
     right = sum(hashlib.sha256(views[path]).hexdigest() == wanted[path] for path in wanted)
-    source = {key: min(after[key] - before[key], total) for key in before}
-    source["memory"] = max(0, total - source["backing"] - source["ssd"])
-    print(f"  {name:<30} {amount(source['backing']):>9} {amount(source['ssd']):>9} "
-          f"{amount(source['memory']):>9}   {right} of {len(wanted)}  {seconds:5.1f} s  "
+    source = from_where(before, after, total)
+    columns = " ".join(f"{amount(source[key]):>9}" for key in ("backing", "peers", "ssd",
+                                                                "memory"))
+    print(f"  {name:<34} {columns}   {right} of {len(wanted)}  {seconds:5.1f} s  "
           f"{total / MIB / seconds:.0f} MiB/s", flush=True)
     with open(passes, "a", encoding="utf-8") as out:
         out.write(json.dumps({"name": name, "right": right == len(wanted), "total": total,
-                              "fetched": after["backing"] - before["backing"]}) + "\n")
+                              "fetched": source["backing"], "killed": bool(killed)}) + "\n")
+
+
+def nodes(cenote, *run_dirs):
+    """What each node has got from where since it was started, and given to the others."""
+    for run_dir in run_dirs:
+        each = counters(cenote, run_dir)
+        if each:
+            columns = " ".join(f"{amount(each[key]):>9}" for key in ("backing", "peers", "ssd",
+                                                                      "served"))
+            print(f"  {each['node']:<34} {columns}")
 
 
 def verdict(passes):
+    """Each byte is fetched once by all nodes together; those of a dead node, once more."""
     with open(passes, encoding="utf-8") as stream:
         rows = [json.loads(line) for line in stream]
     wrong = [row["name"] for row in rows if not row["right"]]
-    again = [row["name"] for row in rows[1:] if row["fetched"]]
+    again = [row["name"] for row in rows[1:] if row["fetched"] and not row["killed"]]
     if rows[0]["fetched"] > rows[0]["total"]:
         again.insert(0, rows[0]["name"])
+    again += [row["name"] for row in rows if row["killed"] and row["fetched"] > row["total"] / 2]
     if wrong:
         sys.exit(f"\nWRONG BYTES in: {'; '.join(wrong)}")
     if again:
         sys.exit(f"\nBytes were fetched more than once in: {'; '.join(again)}")
-    print("\nEvery byte was right, and each was fetched once.")
+    print("\nEvery byte was right, and each was fetched once for all nodes; what only the dead "
+          "node had, once more.")
 
 
 if __name__ == "__main__":
-    actions = {action.__name__: action for action in (make, ports, upload, read, verdict)}
+    actions = {action.__name__: action
+               for action in (make, ports, upload, joined, read, nodes, verdict)}
     actions[sys.argv[1]](*sys.argv[2:])

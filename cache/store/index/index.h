@@ -11,13 +11,12 @@
  * Keys are big-endian, so that LMDB's order is theirs. Everything happens inside a transaction:
  * index_read() runs a function over a snapshot, index_update() one that changes things and commits
  * synchronously. Both survive a map that cannot be read (-EIO) and damage that LMDB or a check
- *finds
- * (-EUCLEAN): the index is then broken, every later call gives the same error, and the directory
- *has to be opened again.
+ * finds (-EUCLEAN): the index is then broken, every later call gives the same error, and the
+ * directory has to be opened again.
  *
  * Threads: any. Readers run in parallel (at most INDEX_READERS_MAX, others wait their turn),
- *updates one after the other. Closing and growing wait for the readers, which are short: a function
- *given to index_read() looks up a few records and does no I/O of its own.
+ * updates one after the other. Closing and growing wait for the readers, which are short: a
+ * function given to index_read() looks up a few records and does no I/O of its own.
  */
 #pragma once
 
@@ -117,6 +116,11 @@ uint32_t index_segment_of_id(const struct object_id *id);
  */
 int index_object_next(struct index_txn *txn, const struct object_id *from, struct object_id *out_id,
 		      struct record_object *out_object);
+
+/** index_block_list() - up to @max numbers of blocks of @id that are here, from @from on, in order.
+ *  Return: how many; fewer than @max: those were the last. Or an error. */
+int index_block_list(struct index_txn *txn, const struct object_id *id, uint64_t from,
+		     uint64_t *out_blocks, unsigned max);
 
 /** index_block_delete_some() - deletes the block records of @id, at most @max.
  *  Return: how many; fewer than @max: none is left. Or an error. */

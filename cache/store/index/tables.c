@@ -254,6 +254,30 @@ int index_object_next(struct index_txn *txn, const struct object_id *from, struc
 	return error;
 }
 
+int index_block_list(struct index_txn *txn, const struct object_id *id, uint64_t from,
+		     uint64_t *out_blocks, unsigned max)
+{
+	struct key first = block_key(id, from);
+	MDB_val key = { .mv_size = first.len, .mv_data = first.bytes };
+	MDB_cursor *cursor;
+	MDB_val value;
+	unsigned count = 0;
+	int error = mdb_cursor_open(txn->txn, txn->tables[INDEX_BLOCKS], &cursor);
+
+	if (error)
+		return index_error(error);
+	error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE));
+	while (!error && count < max) {
+		if (key.mv_size != BLOCK_KEY_LEN ||
+		    memcmp(key.mv_data, id->bytes, OBJECT_ID_LEN) != 0)
+			break;
+		out_blocks[count++] = get_be((uint8_t *)key.mv_data + OBJECT_ID_LEN, 8);
+		error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_NEXT));
+	}
+	mdb_cursor_close(cursor);
+	return error && error != -ENOENT ? error : (int)count;
+}
+
 int index_block_delete_some(struct index_txn *txn, const struct object_id *id, unsigned max)
 {
 	struct key first = block_key(id, 0);

@@ -182,6 +182,11 @@ void datasets_refuse(struct datasets *datasets, uint32_t number, uint64_t bytes)
 	datasets->refused += bytes;
 }
 
+void datasets_replica_segment(struct datasets *datasets, uint32_t number, uint32_t segment)
+{
+	item(datasets, number)->replica_segment = segment;
+}
+
 void datasets_add(struct datasets *datasets, uint32_t number, int64_t bytes)
 {
 	struct dataset *dataset = item(datasets, number);

@@ -15,11 +15,13 @@
 #define DATASET_SHARED 0
 
 struct dataset {
-	uint64_t name_hash;	 /* 0: number not in use */
-	uint64_t bytes;		 /* that its files and segments take */
-	uint64_t access;	 /* order of last accesses: later is greater */
-	uint64_t refused;	 /* bytes of it that were not admitted */
-	uint64_t others_refused; /* what others had been refused at its last access */
+	uint64_t name_hash;	  /* 0: number not in use */
+	uint64_t bytes;		  /* that its files and segments take */
+	uint64_t access;	  /* order of last accesses: later is greater */
+	uint64_t refused;	  /* bytes of it that were not admitted */
+	uint64_t others_refused;  /* what others had been refused at its last access */
+	uint32_t replica_segment; /* the last one that replicas were appended to; 0: none since the
+				     start. For placed objects the index knows. */
 };
 
 struct datasets {
@@ -55,6 +57,9 @@ void datasets_add(struct datasets *datasets, uint32_t number, int64_t bytes);
 
 /** datasets_refused_since() - bytes that others were refused since its last access. */
 uint64_t datasets_refused_since(const struct datasets *datasets, uint32_t number);
+
+/** datasets_replica_segment() - @segment is where its next replicas go. */
+void datasets_replica_segment(struct datasets *datasets, uint32_t number, uint32_t segment);
 
 /** datasets_get() - by number; one that is not known is the shared one. */
 const struct dataset *datasets_get(const struct datasets *datasets, uint32_t number);

@@ -140,7 +140,10 @@ int ucx_ask(struct ucx_link *link, struct transport_read *read)
 		return -EAGAIN;
 	read->backend[SLICES] = read->backend[CUT] = read->backend[STATUS] = 0;
 	cut_slices(link, read);
-	return read->backend[SLICES] ? 0 : -ECONNRESET; /* no memory: the link is doomed */
+	if (read->backend[SLICES])
+		return 0;
+	link->partial = NULL; /* no memory: the link is doomed */
+	return -ECONNRESET;
 }
 
 uint64_t ucx_region_len(const struct transport_link *link, uint32_t region)
@@ -230,7 +233,11 @@ void ucx_answered(struct ucx_link *link, const void *head, size_t head_len, cons
 
 void ucx_asks_end(struct ucx_link *link)
 {
+	struct transport_read *partial = link->partial;
+
 	link->partial = NULL;
+	if (partial && !partial->backend[SLICES]) /* there was no memory to ask for its rest */
+		transport_link_read_done(partial, -ECONNRESET);
 	for (uint16_t i = 0; i < link->ask_count; i++) {
 		if (link->asks[i].read)
 			end_ask(&link->asks[i], -ECONNRESET);

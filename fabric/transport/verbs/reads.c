@@ -180,7 +180,31 @@ static void post(struct verbs_queue *queue, struct batch *batch)
 	batch->count = 0;
 }
 
-/* Returns how much of the slice is on its way. */
+/* @len bytes of what next_slice() said are taken. */
+static void advance(struct verbs_link *link, const struct verbs_slice *slice, uint32_t len)
+{
+	struct progress *progress = progress_of(slice->read);
+
+	if (link->again_count) {
+		struct verbs_slice *again = &link->again[link->again_count - 1];
+
+		/* it was counted when it came back; its rest still is */
+		again->off += len;
+		again->len -= len;
+		if (!again->len) {
+			link->again_count--;
+			progress->inflight--;
+		}
+		return;
+	}
+	progress->posted += len;
+	if (progress->posted == slice->read->len)
+		pop_first(link);
+}
+
+/* Takes as much of the slice as goes in one piece, and has it posted, now or with the others of the
+   batch. What cannot be posted is in `again` then, so what next_slice() said must be taken before.
+   Returns how much, 0: the rail has no registration for it. */
 static uint32_t stage(struct verbs_queue *queue, struct batch *batch,
 		      const struct verbs_slice *slice)
 {
@@ -203,6 +227,7 @@ static uint32_t stage(struct verbs_queue *queue, struct batch *batch,
 	queue->head++;
 	queue->rail->sends++;
 	progress_of(slice->read)->inflight++;
+	advance(queue->link, slice, len);
 	if (++batch->count == VERBS_POST_BATCH)
 		post(queue, batch);
 	return len;
@@ -227,28 +252,6 @@ static bool next_slice(const struct verbs_link *link, struct verbs_slice *out)
 	return true;
 }
 
-/* @len bytes of it are on their way. */
-static void advance(struct verbs_link *link, const struct verbs_slice *slice, uint32_t len)
-{
-	struct progress *progress = progress_of(slice->read);
-
-	if (link->again_count) {
-		struct verbs_slice *again = &link->again[link->again_count - 1];
-
-		/* it was counted when it came back; its rest still is */
-		again->off += len;
-		again->len -= len;
-		if (!again->len) {
-			link->again_count--;
-			progress->inflight--;
-		}
-		return;
-	}
-	progress->posted += len;
-	if (progress->posted == slice->read->len)
-		pop_first(link);
-}
-
 void verbs_reads_pump(struct verbs_link *link)
 {
 	struct batch batches[TRANSPORT_RAILS_MAX];
@@ -261,12 +264,8 @@ void verbs_reads_pump(struct verbs_link *link)
 		queue = choose_queue(link);
 		if (!queue)
 			break;
-		uint32_t len = stage(queue, &batches[queue->rail->index], &slice);
-		if (!len) {
+		if (!stage(queue, &batches[queue->rail->index], &slice))
 			verbs_queue_break(queue, "its registrations are gone");
-			continue;
-		}
-		advance(link, &slice, len);
 	}
 	for (unsigned i = 0; i < link->verbs->rail_count; i++)
 		post(&link->data[i], &batches[i]);

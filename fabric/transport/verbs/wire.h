@@ -1,6 +1,6 @@
 /*
  * wire.h - the bytes that two verbs backends exchange: private data of rdma_cm's messages, the
- *offer that travels in the handshake, and the control messages. Pure; every decoder takes bytes of
+ * offer that travels in the handshake, and the control messages. Pure; every decoder takes bytes of
  * others and accepts exactly what its encoder writes.
  *
  *	opener                                                          acceptor

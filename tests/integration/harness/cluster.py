@@ -53,10 +53,12 @@ class Member:
 
 
 class Cluster:
-    """@count nodes named n1, n2 ... on the hosts of @network; started, not joined."""
+    """@count nodes named n1, n2 ... on the hosts of @network, whose backing store is the directory
+    @data (each its own empty one); started, not joined."""
 
-    def __init__(self, test, network, count, settings=None, family=4):
+    def __init__(self, test, network, count, settings=None, family=4, data=None):
         self.test = test
+        self.data = data
         self.network = network
         self.settings = settings or {}
         self.family = family
@@ -68,13 +70,14 @@ class Cluster:
     def make(self, number, host, settings=None, secret=None, name=None):
         """A node that is not started yet. Return: its Member, whose start() does."""
         name = name or f"n{number}"
-        data = self.test.folder("data")
-        backing = {"id": "data", "type": "directory", "directory": data}
+        backing = {"id": "data", "type": "directory",
+                   "directory": self.data or self.test.folder("data")}
         own = {"node.name": name, "cache.memory": "64 MiB", "cluster.name": "test",
                "gossip.listen": host.address if self.family == 4 else host.address6,
+               "fabric.listen": host.address if self.family == 4 else host.address6,
                **FAST, **self.settings, **(settings or {})}
         made = self.test.make_node([backing], [{"path": "/", "backing": "data"}], directories=[],
-                                   settings=own, launcher=host.enter)
+                                   settings=own, launcher=host.inside)
         made.set("cluster.secret_file", made.directory / "secret")
         write_secret(made.directory / "secret", secret or self.secret)
         member = Member(made, host, name)

@@ -30,14 +30,17 @@ def sweep():
 
 
 class Host:
-    """One namespace. address, address6: of its interface; enter: the words that run a program in
-    it. (nsenter and not `ip netns exec`, which would hide the daemon's mount.)"""
+    """One namespace. address, address6: of its interface. enter: the words that run a program in
+    it; inside: the same, with this namespace's own interfaces in /sys, where UCX looks for them.
+    (Not `ip netns exec`, which would hide the daemon's mount: see scratch.Scratch.)"""
 
     def __init__(self, network, number):
         self.namespace = f"{network.prefix}{number}"
         self.address = f"10.77.{number >> 8}.{number & 255}"
         self.address6 = f"fd77::{number:x}"
         self.enter = ["nsenter", f"--net={NAMESPACES / self.namespace}"]
+        self.inside = [*self.enter, "unshare", "--mount", "--propagation", "unchanged", "sh", "-c",
+                       'mount --make-private /sys && mount -t sysfs sysfs /sys && exec "$@"', "sh"]
         ip("netns", "add", self.namespace)
         ip("link", "add", "eth0", "netns", self.namespace, "type", "veth", "peer", "name",
            f"port{number}", "netns", network.switch)

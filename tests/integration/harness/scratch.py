@@ -51,6 +51,8 @@ def take_down(directory):
         subprocess.run([S3_SERVER, "stop", conf.parent], check=False)
     for path in mounts_below(directory):
         unmount(path)
+    if os.path.ismount(directory):
+        unmount(directory)
     shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -65,13 +67,17 @@ def sweep():
 
 
 class Scratch:
-    """This run's directory. close() takes down all that is in it."""
+    """This run's directory. close() takes down all that is in it. It is a shared mount: what a
+    daemon mounts here from a mount namespace of its own is seen outside."""
 
     def __init__(self):
         TOP.mkdir(parents=True, exist_ok=True)
         sweep()
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=TOP))
         self.path.chmod(0o755)
+        if os.geteuid() == 0:
+            subprocess.run(["mount", "--bind", self.path, self.path], check=True)
+            subprocess.run(["mount", "--make-shared", self.path], check=True)
         (self.path / "owner").write_text(f"{os.getpid()} {process_start(os.getpid())}",
                                          encoding="utf-8")
 

@@ -48,6 +48,14 @@ static void test_clock_manual__advanced__moves_both_clocks_by_that(void **state)
 	assert_int_equal(clock_wall_ns(&manual.clock), 93);
 }
 
+static void test_clock_before_ns__before_the_beginning__is_0(void **state)
+{
+	(void)state;
+	assert_int_equal(clock_before_ns(5, 3), 2);
+	assert_int_equal(clock_before_ns(5, 5), 0);
+	assert_int_equal(clock_before_ns(5, UINT64_MAX), 0);
+}
+
 static void test_clock_after_ns__past_the_end_of_time__is_never(void **state)
 {
 	static const struct {
@@ -74,6 +82,7 @@ int main(void)
 		cmocka_unit_test(test_clock_system__wall__is_the_date),
 		cmocka_unit_test(test_clock_manual__advanced__moves_both_clocks_by_that),
 		cmocka_unit_test(test_clock_after_ns__past_the_end_of_time__is_never),
+		cmocka_unit_test(test_clock_before_ns__before_the_beginning__is_0),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,6 +39,7 @@ static void test_config__that_cannot_work__is_refused_by_name(void **state)
 		{ "type = \"directory\"; directory = \"/\";", "id" },
 		{ "id = \"\"; directory = \"/\";", "id" },
 		{ "id = \"a/b\"; directory = \"/\";", "a/b" },
+		{ "id = \".catalog\"; directory = \"/\";", "in front" },
 		{ "id = \"a\"; type = \"directory\";", "directory" },
 		{ "id = \"a\"; directory = \"data\";", "absolute" },
 		{ "id = \"a\"; type = \"s3\";", "endpoint" },

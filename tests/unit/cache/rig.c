@@ -214,8 +214,10 @@ void rig_init(struct rig *rig)
 	memset(rig, 0, sizeof(*rig));
 	clock_manual_init(&rig->clock, NS_PER_S, 0);
 	assert_int_equal(option_defaults(&cache_options, &rig->config), 0);
+	rig->config.replicate = CACHE_REPLICATE_OFF;
 	rig->config.memory = RIG_MEMORY;
 	fake_init(&rig->backing);
+	rig->backings[0] = &rig->backing.backing;
 	fake_store_reset();
 	if (cache_create(&rig->config, &rig->clock.clock, &rig->cache, problem, sizeof(problem)))
 		fail_msg("%s", problem);

@@ -48,6 +48,7 @@ struct fake_store {
 	_Atomic int write_status;
 	int create_error;
 	_Atomic unsigned admits, reads, granules_read, writes_started, writes_done, touches;
+	_Atomic unsigned looks;			     /* calls of store_has() */
 	_Atomic uint64_t last_write_len, bytes_held; /* lent and not given back */
 	_Atomic bool last_padding_clear;
 };
@@ -59,6 +60,7 @@ struct rig {
 	struct cache_config config;
 	struct cache *cache;
 	struct fake_backing backing;
+	struct backing *backings[1]; /* that one */
 };
 
 /* One read, with the thread-safe news of its end. */

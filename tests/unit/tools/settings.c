@@ -88,6 +88,11 @@ static void test_load__parts_that_do_not_fit__says_which(void **state)
 					       "mount = { path = \"/m\"; entries = ( " ENTRY(
 						       "/", "a") " ); };",
 		  "'run' is not absolute" },
+		{ "peers = { lease = \"9 s\"; }; fabric = { read_timeout = \"5 s\"; };"
+		  "backings = ( " BACKING("a") " );"
+					       "mount = { path = \"/m\"; entries = ( " ENTRY(
+						       "/", "a") " ); };",
+		  "'peers.lease' is less than twice fabric.read_timeout" },
 	};
 
 	(void)state;

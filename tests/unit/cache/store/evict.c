@@ -80,6 +80,7 @@ static void check_never_above(int policy)
 	unsigned here = 0, written;
 	pthread_t watcher;
 	struct rig rig;
+	int status;
 
 	rig_make(&rig, 1, CAPACITY);
 	rig.config.policy = policy;
@@ -96,7 +97,9 @@ static void check_never_above(int policy)
 		if (!rig_has_all(&rig, &object))
 			continue;
 		here++;
-		assert_int_equal(rig_read_all(&rig, &object), 0);
+		status = rig_read_all(&rig, &object);
+		/* Under lru eviction may still be on its way to the low watermark. */
+		assert_true(status == 0 || (policy == CACHE_POLICY_LRU && status == -ENOENT));
 	}
 	assert_true(here > 50);
 	if (policy == CACHE_POLICY_EPOCH) {

@@ -45,6 +45,13 @@ static int fault_truncate(const struct files *files, int fd, uint64_t size)
 	return error ? error : files_system()->truncate(files, fd, size);
 }
 
+static int fault_punch(const struct files *files, int fd, uint64_t off, uint64_t len)
+{
+	int error = fault(files, FAULT_PUNCH);
+
+	return error ? error : files_system()->punch(files, fd, off, len);
+}
+
 static int fault_sync_data(const struct files *files, int fd)
 {
 	int error = fault(files, FAULT_SYNC);
@@ -105,6 +112,7 @@ void faults_init(struct faults *faults)
 			.open = fault_open,
 			.write = fault_write,
 			.truncate = fault_truncate,
+			.punch = fault_punch,
 			.sync_data = fault_sync_data,
 			.sync_directory = fault_sync_directory,
 			.sync_all = fault_sync_all,

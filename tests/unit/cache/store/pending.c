@@ -286,6 +286,59 @@ static void test_admit__no_memory__refused_and_nothing_left(void **state)
 	pending_fini(&fixture.pending);
 }
 
+static void test_hold_block__one_of_several__only_that_one(void **state)
+{
+	struct fixture fixture;
+	uint64_t promised;
+
+	(void)state;
+	make(&fixture);
+	write_block(&fixture, 0, true);
+	/* What is happening to a block comes first, be it only its removal. */
+	assert_false(pending_hold_block(&fixture.pending, &fixture.object.id, 0));
+	drop(&fixture, 1);
+	assert_false(pending_hold_block(&fixture.pending, &fixture.object.id, 1));
+	assert_true(pending_hold_block(&fixture.pending, &fixture.object.id, 2));
+	assert_false(pending_hold_block(&fixture.pending, &fixture.object.id, 2));
+	assert_null(admit(&fixture, 2));
+	assert_int_equal(where(&fixture, 2), PENDING_ASK_INDEX);
+	/* It may be found bad meanwhile, and that be committed. */
+	drop(&fixture, 2);
+	assert_int_equal(where(&fixture, 2), PENDING_NOT_HERE);
+	pending_take(&fixture.pending, &fixture.group);
+	assert_int_equal(fixture.group.count, 3);
+	pending_committed(&fixture.pending, &fixture.group, &promised, fixture.fds);
+	assert_null(admit(&fixture, 2));
+	pending_release_block(&fixture.pending, &fixture.object.id, 2);
+	assert_empty(&fixture);
+	write_block(&fixture, 2, false);
+	assert_empty(&fixture);
+	pending_fini(&fixture.pending);
+}
+
+static void test_hold_block__no_memory__refused_and_nothing_left(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	make(&fixture);
+	for (unsigned nth = 1;; nth++) {
+		bool held;
+
+		allocation_fault_arm(nth);
+		held = pending_hold_block(&fixture.pending, &fixture.object.id, 0);
+		if (!allocation_fault_disarm()) {
+			assert_true(held);
+			break;
+		}
+		assert_false(held);
+		assert_empty(&fixture);
+	}
+	pending_release_block(&fixture.pending, &fixture.object.id, 0);
+	assert_empty(&fixture);
+	pending_fini(&fixture.pending);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +353,8 @@ int main(void)
 		cmocka_unit_test(test_oldest__several_writes__that_of_the_first),
 		cmocka_unit_test(test_admit__too_many__refused),
 		cmocka_unit_test(test_admit__no_memory__refused_and_nothing_left),
+		cmocka_unit_test(test_hold_block__one_of_several__only_that_one),
+		cmocka_unit_test(test_hold_block__no_memory__refused_and_nothing_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

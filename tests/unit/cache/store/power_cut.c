@@ -172,11 +172,56 @@ static void test_power_cut__while_evicting__what_is_found_is_right(void **state)
 	rig_remove(&rig);
 }
 
+/* Blocks are punched as replicas, found bad and punched, written again in the same place: the index
+ * never names what may have been punched. */
+static void test_power_cut__while_punching__what_is_found_is_right(void **state)
+{
+	static struct rig_roles roles;
+	static struct history history;
+	struct recorder *recorder;
+	struct rig rig;
+	unsigned large;
+
+	(void)state;
+	rig_make(&rig, 1, 16 * MIB);
+	history.may_go = true;
+	recorder = recorder_make(rig.directory_paths[0]);
+	rig.files = recorder_files(recorder);
+	rig_open(&rig);
+	roles.own = RIG_OWN_EVEN;
+	store_set_owner(rig.store, rig_owns, &roles);
+	for (large = 0; large < 5; large++) {
+		add(&rig, &history, 6 * RIG_BLOCK_LEN - 3000UL * large, "/a");
+		if (large % 2)
+			flush(&rig, recorder, &history);
+	}
+	for (unsigned pass = 0; pass < 6; pass++) {
+		/* Until replicas give way ... */
+		for (unsigned i = 0; i < 12; i++)
+			add(&rig, &history, 150000 + pass * 100 + i, "/b");
+		rig_flush(&rig);
+		/* ... and what gave way is owned, and comes back. */
+		roles.own = pass % 2 ? RIG_OWN_EVEN : RIG_OWN_ODD;
+		store_owner_changed(rig.store);
+		for (unsigned i = 0; i < large; i++) {
+			for (uint64_t block = 0; block < 6; block++)
+				rig_write(&rig, &history.objects[i], block);
+		}
+	}
+	assert_true(rig_count(&rig, STORE_REPLICAS_EVICTED) > 0);
+	assert_true(recorder_punches(recorder) > 5);
+	rig_close(&rig);
+	check_all_cuts(&rig, recorder, &history, 3);
+	recorder_free(recorder);
+	rig_remove(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_power_cut__while_filling__all_that_was_committed_is_there),
 		cmocka_unit_test(test_power_cut__while_evicting__what_is_found_is_right),
+		cmocka_unit_test(test_power_cut__while_punching__what_is_found_is_right),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,6 +29,7 @@ enum kind {
 	CREATE,
 	WRITE,
 	TRUNCATE,
+	PUNCH,
 	UNLINK,
 	RENAME,
 	SYNC_DATA,	/* of a file: what it covers is safe */
@@ -41,7 +42,7 @@ struct operation {
 	enum kind kind;
 	char path[PATH_LEN];
 	char to[PATH_LEN]; /* RENAME */
-	uint64_t off;	   /* WRITE; TRUNCATE: the size */
+	uint64_t off;	   /* WRITE, PUNCH; TRUNCATE: the size */
 	size_t len;
 	uint8_t *data;
 	unsigned covers; /* SYNC: operations that were done when it began */
@@ -69,6 +70,17 @@ unsigned recorder_count(struct recorder *recorder)
 	count = recorder->count;
 	pthread_mutex_unlock(&recorder->lock);
 	return count;
+}
+
+unsigned recorder_punches(struct recorder *recorder)
+{
+	unsigned punches = 0;
+
+	pthread_mutex_lock(&recorder->lock);
+	for (unsigned i = 0; i < recorder->count; i++)
+		punches += recorder->operations[i].kind == PUNCH;
+	pthread_mutex_unlock(&recorder->lock);
+	return punches;
 }
 
 static struct operation *append_locked(struct recorder *recorder, enum kind kind, const char *path)
@@ -158,6 +170,23 @@ static int record_truncate(const struct files *files, int fd, uint64_t size)
 	if (!error)
 		append_data(recorder, TRUNCATE, recorder->paths[fd], size, NULL, 0);
 	return error;
+}
+
+static int record_punch(const struct files *files, int fd, uint64_t off, uint64_t len)
+{
+	struct recorder *recorder = recorder_of(files);
+	int error = files_system()->punch(files, fd, off, len);
+
+	struct operation *operation;
+
+	if (error)
+		return error;
+	pthread_mutex_lock(&recorder->lock);
+	operation = append_locked(recorder, PUNCH, recorder->paths[fd]);
+	operation->off = off;
+	operation->len = len;
+	pthread_mutex_unlock(&recorder->lock);
+	return 0;
 }
 
 static int record_sync_data(const struct files *files, int fd)
@@ -257,6 +286,7 @@ struct recorder *recorder_make(const char *root)
 		.open = record_open,
 		.write = record_write,
 		.truncate = record_truncate,
+		.punch = record_punch,
 		.sync_data = record_sync_data,
 		.sync_directory = record_sync_directory,
 		.sync_all = record_sync_all,
@@ -349,6 +379,8 @@ static void apply_data(int root, const struct operation *operation, struct rando
 		return;
 	if (operation->kind == TRUNCATE)
 		CHECK(ftruncate(fd, (off_t)operation->off) == 0);
+	else if (operation->kind == PUNCH)
+		CHECK(files_system()->punch(NULL, fd, operation->off, operation->len) == 0);
 	else
 		write_part(fd, operation, random);
 	close(fd);
@@ -385,6 +417,7 @@ static void apply(int root, const struct operation *operation, struct random *ra
 		break;
 	case WRITE:
 	case TRUNCATE:
+	case PUNCH:
 		apply_data(root, operation, random);
 		break;
 	default:

@@ -26,5 +26,8 @@ const struct files *recorder_files(struct recorder *recorder);
 /** recorder_count() - operations so far. */
 unsigned recorder_count(struct recorder *recorder);
 
+/** recorder_punches() - how many of them punched holes. */
+unsigned recorder_punches(struct recorder *recorder);
+
 /** recorder_cut() - makes directory @path (not there yet) as after the first @count operations. */
 void recorder_cut(struct recorder *recorder, unsigned count, uint64_t seed, const char *path);

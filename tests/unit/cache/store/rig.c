@@ -49,6 +49,36 @@ void rig_make(struct rig *rig, unsigned directory_count, uint64_t capacity)
 	};
 }
 
+bool rig_owns(void *context, const struct object_id *id, uint64_t block)
+{
+	const struct rig_roles *roles = context;
+	unsigned count = roles->count;
+
+	switch (atomic_load(&roles->own)) {
+	case RIG_OWN_NONE:
+		return false;
+	case RIG_OWN_EVEN:
+		return block % 2 == 0;
+	case RIG_OWN_ODD:
+		return block % 2 == 1;
+	case RIG_OWN_OTHERS:
+		for (unsigned i = 0; i < count; i++) {
+			if (object_id_equal(&roles->disowned[i], id))
+				return false;
+		}
+		return true;
+	default:
+		return true;
+	}
+}
+
+void rig_disown(struct rig_roles *roles, const struct rig_object *object)
+{
+	CHECK(roles->count < RIG_DISOWNED_MAX);
+	roles->disowned[roles->count] = object->store.id;
+	roles->count++;
+}
+
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	(void)st;

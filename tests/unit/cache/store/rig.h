@@ -25,6 +25,26 @@ struct rig {
 	struct store *store;
 };
 
+/* What a test says of ownership; may change at any time. */
+enum rig_own {
+	RIG_OWN_ALL,
+	RIG_OWN_NONE,
+	RIG_OWN_EVEN, /* blocks with an even number */
+	RIG_OWN_ODD,
+	RIG_OWN_OTHERS, /* all objects but those named by rig_disown() */
+};
+
+#define RIG_DISOWNED_MAX 4096
+
+struct rig_roles {
+	_Atomic int own; /* enum rig_own */
+	_Atomic unsigned count;
+	struct object_id disowned[RIG_DISOWNED_MAX];
+};
+
+/** rig_owns() - to be given to store_set_owner() with a struct rig_roles. */
+bool rig_owns(void *context, const struct object_id *id, uint64_t block);
+
 /** rig_make() - the folder and the configuration; directories are <path>/0, /1 ... */
 void rig_make(struct rig *rig, unsigned directory_count, uint64_t capacity);
 
@@ -42,6 +62,9 @@ struct rig_object {
 
 /** rig_object() - object @number of @size bytes; the same number is the same object. */
 void rig_object(struct rig_object *object, unsigned number, uint64_t size, const char *dataset);
+
+/** rig_disown() - the object is another node's, while RIG_OWN_OTHERS holds. */
+void rig_disown(struct rig_roles *roles, const struct rig_object *object);
 
 /** rig_write() - admits and writes a block. Return: its status, or RIG_REFUSED. */
 int rig_write(struct rig *rig, const struct rig_object *object, uint64_t block);

@@ -29,12 +29,15 @@
 struct worker {
 	struct rig *rig;
 	uint64_t seed;
+	unsigned steps;
 	unsigned written, read, missed, bad;
 };
 
+static struct rig_roles roles;
+
 static void pick(struct random *random, struct rig_object *object)
 {
-	static const uint64_t sizes[] = { 500, 20000, 40001, 112640, 900000 };
+	static const uint64_t sizes[] = { 500, 20000, 40001, 112640, 900000, 1500000 };
 	static const char *const datasets[] = { "/a", "/b", "/c" };
 	unsigned number = (unsigned)random_below(random, OBJECTS);
 
@@ -83,6 +86,8 @@ static void step(struct worker *worker, struct random *random)
 	case 3:
 		if (random_below(random, FLIPS_ONE_IN / 10) == 0)
 			flip(rig, &object);
+		roles.own = (int)random_below(random, RIG_OWN_OTHERS);
+		store_owner_changed(rig->store);
 		break;
 	default:
 		if (!rig_has_all(rig, &object)) {
@@ -103,12 +108,13 @@ static void *work(void *argument)
 	struct random random;
 
 	random_init(&random, worker->seed);
-	for (unsigned i = 0; i < STEPS; i++)
+	for (unsigned i = 0; i < worker->steps; i++)
 		step(worker, &random);
 	return NULL;
 }
 
-static void check_policy(int policy)
+/* With @owners, ownership moves all the time. */
+static void check_policy(int policy, bool owners)
 {
 	struct worker workers[THREADS];
 	pthread_t threads[THREADS];
@@ -117,9 +123,15 @@ static void check_policy(int policy)
 
 	rig_make(&rig, DIRECTORIES, 16 * MIB);
 	rig.config.policy = policy;
+	if (owners)
+		rig.files = rig_files_unsynced();
 	rig_open(&rig);
+	if (owners)
+		store_set_owner(rig.store, rig_owns, &roles);
 	for (unsigned i = 0; i < THREADS; i++) {
-		workers[i] = (struct worker){ .rig = &rig, .seed = i + 1 };
+		workers[i] = (struct worker){ .rig = &rig,
+					      .seed = i + 1,
+					      .steps = owners ? STEPS / 2 : STEPS };
 		assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
 	}
 	for (unsigned i = 0; i < THREADS; i++) {
@@ -155,13 +167,20 @@ static void check_policy(int policy)
 static void test_everything_at_once__epoch__what_is_read_is_right(void **state)
 {
 	(void)state;
-	check_policy(CACHE_POLICY_EPOCH);
+	check_policy(CACHE_POLICY_EPOCH, false);
 }
 
 static void test_everything_at_once__lru__what_is_read_is_right(void **state)
 {
 	(void)state;
-	check_policy(CACHE_POLICY_LRU);
+	check_policy(CACHE_POLICY_LRU, false);
+}
+
+static void test_everything_at_once__ownership_moves__what_is_read_is_right(void **state)
+{
+	(void)state;
+	check_policy(CACHE_POLICY_EPOCH, true);
+	check_policy(CACHE_POLICY_LRU, true);
 }
 
 int main(void)
@@ -169,6 +188,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_everything_at_once__epoch__what_is_read_is_right),
 		cmocka_unit_test(test_everything_at_once__lru__what_is_read_is_right),
+		cmocka_unit_test(test_everything_at_once__ownership_moves__what_is_read_is_right),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,26 +48,21 @@ static void model_fini(struct model *model)
 	buddy_fini(&model->buddy);
 }
 
-/* Whether the model has an aligned free frame of @order. */
-static bool has_room(const struct model *model, unsigned order)
+/* Whether the model has an aligned free frame of @order in a range. */
+static bool has_room(const struct model *model, unsigned order, uint64_t from, uint64_t end)
 {
 	uint64_t pages = buddy_frame_len(order) / PAGE;
 
-	for (uint64_t first = 0; first < model->buddy.len / PAGE; first += pages)
+	for (uint64_t first = from / PAGE; first < end / PAGE; first += pages)
 		if (!memchr(model->taken + first, 1, pages))
 			return true;
 	return false;
 }
 
-static bool take(struct model *model, unsigned order)
+static bool note(struct model *model, unsigned order, uint64_t off)
 {
-	uint64_t pages = buddy_frame_len(order) / PAGE, off = UINT64_MAX;
-	int error = buddy_alloc(&model->buddy, order, &off);
+	uint64_t pages = buddy_frame_len(order) / PAGE;
 
-	/* complete coalescing: it finds room exactly when there is some */
-	assert_int_equal(error, has_room(model, order) ? 0 : -ENOMEM);
-	if (error)
-		return false;
 	assert_int_equal(off % buddy_frame_len(order), 0);
 	assert_true(off + buddy_frame_len(order) <= model->buddy.len);
 	assert_null(memchr(model->taken + off / PAGE, 1, pages));
@@ -76,6 +71,27 @@ static bool take(struct model *model, unsigned order)
 	model->frames[model->count++] = (struct frame){ off, order };
 	assert_int_equal(model->buddy.used, model->used);
 	return true;
+}
+
+static bool take(struct model *model, unsigned order)
+{
+	uint64_t off = UINT64_MAX;
+	int error = buddy_alloc(&model->buddy, order, &off);
+
+	/* complete coalescing: it finds room exactly when there is some */
+	assert_int_equal(error, has_room(model, order, 0, model->buddy.len) ? 0 : -ENOMEM);
+	return !error && note(model, order, off);
+}
+
+static bool take_within(struct model *model, unsigned order)
+{
+	uint64_t from = random_below(&model->random, model->buddy.len / (4 * MIB)) * 4 * MIB;
+	uint64_t off = UINT64_MAX;
+	int error = buddy_alloc_within(&model->buddy, order, from, &off);
+
+	assert_int_equal(error, has_room(model, order, from, from + 4 * MIB) ? 0 : -ENOMEM);
+	assert_true(error || off - from < 4 * MIB);
+	return !error && note(model, order, off);
 }
 
 static void give_back(struct model *model, unsigned index)
@@ -105,7 +121,9 @@ static void test_buddy__random_use__agrees_with_the_model(void **state)
 			unsigned order = BUDDY_ORDER_MIN +
 					 (unsigned)random_below(&model->random, BUDDY_ORDER_COUNT);
 
-			if (grow && model->count < FRAMES_MAX)
+			if (grow && model->count < FRAMES_MAX && step % 3 == 0)
+				take_within(model, order);
+			else if (grow && model->count < FRAMES_MAX)
 				take(model, order);
 			else if (model->count > 0)
 				give_back(model,

@@ -68,7 +68,7 @@ static struct window_entry *add(struct bench *bench, uint64_t number, uint32_t l
 {
 	struct window_key key = key_of(number);
 
-	return window_add(&bench->window, &key, len, false);
+	return window_add(&bench->window, &key, len, WINDOW_DEMAND, false);
 }
 
 static struct window_entry *add_as(struct bench *bench, uint64_t number, uint32_t len,
@@ -121,8 +121,8 @@ static void test_add__window_is_full__evicts_the_least_recently_used(void **stat
 	first = add_as(bench, 0, BLOCK, WINDOW_CLEAN);
 	for (uint64_t i = 1; i < 4; i++)
 		add_as(bench, i, BLOCK, WINDOW_CLEAN);
-	window_ref(&bench->window, first);
-	window_unref(&bench->window, first);
+	window_ref(&bench->window, first, WINDOW_DEMAND);
+	window_unref(&bench->window, first, WINDOW_DEMAND);
 	assert_non_null(add(bench, 4, BLOCK));
 	assert_true(has(bench, 0));
 	assert_false(has(bench, 1));
@@ -140,7 +140,7 @@ static void test_add__all_is_pinned__gets_nothing(void **state)
 			add_as(bench, i, BLOCK, i < 2 ? states[i] : WINDOW_CLEAN);
 
 		if (i >= 2)
-			window_ref(&bench->window, entry);
+			window_ref(&bench->window, entry, WINDOW_DEMAND);
 	}
 	assert_int_equal(counter(bench, CACHE_MEMORY_PINNED), MEMORY);
 	assert_null(add(bench, 9, 4096));
@@ -155,11 +155,11 @@ static void test_add__dirty_ones_are_left__take_them_only_for_who_must(void **st
 	for (uint64_t i = 0; i < 3; i++)
 		add_as(bench, i, BLOCK, WINDOW_DIRTY);
 	add_as(bench, 3, BLOCK, WINDOW_CLEAN);
-	assert_non_null(window_add(&bench->window, &key, BLOCK, true));
+	assert_non_null(window_add(&bench->window, &key, BLOCK, WINDOW_DEMAND, true));
 	assert_false(has(bench, 3)); /* the clean one, though it is younger */
 	assert_null(add(bench, 11, BLOCK));
 	key = key_of(12);
-	assert_non_null(window_add(&bench->window, &key, BLOCK, true));
+	assert_non_null(window_add(&bench->window, &key, BLOCK, WINDOW_DEMAND, true));
 	assert_false(has(bench, 0));
 	assert_true(has(bench, 1));
 	assert_int_equal(dropped, 1);
@@ -211,8 +211,8 @@ static void test_add__large_among_small__empties_one_place_only(void **state)
 		struct window_key key = key_of(i * 37 % count);
 		struct window_entry *entry = window_find(&bench->window, &key);
 
-		window_ref(&bench->window, entry);
-		window_unref(&bench->window, entry);
+		window_ref(&bench->window, entry, WINDOW_DEMAND);
+		window_unref(&bench->window, entry, WINDOW_DEMAND);
 	}
 	assert_non_null(add(bench, 1000, BLOCK));
 	for (uint64_t i = 0; i < count; i++)
@@ -230,10 +230,10 @@ static void test_add__the_oldest_have_pinned_neighbours__finds_another_place(voi
 	for (uint64_t i = 0; i < 3 * per_region / 4; i++)
 		add_as(bench, i, 16384, i % 256 == 0 && i < 512 ? WINDOW_FILLING : WINDOW_CLEAN);
 	for (uint64_t i = 0; i < 2; i++) {
-		assert_non_null(window_add(&bench->window, &key, BLOCK, false));
+		assert_non_null(window_add(&bench->window, &key, BLOCK, WINDOW_DEMAND, false));
 		key.index += 2;
 	}
-	assert_null(window_add(&bench->window, &key, BLOCK, false));
+	assert_null(window_add(&bench->window, &key, BLOCK, WINDOW_DEMAND, false));
 	assert_true(has(bench, 0));
 	assert_true(has(bench, 256));
 }
@@ -255,12 +255,12 @@ static void test_set_state__dead_while_referenced__goes_with_the_last_reference(
 	struct bench *bench = *state;
 	struct window_entry *entry = add(bench, 0, BLOCK);
 
-	window_ref(&bench->window, entry);
+	window_ref(&bench->window, entry, WINDOW_DEMAND);
 	window_set_state(&bench->window, entry, WINDOW_DEAD);
 	assert_false(has(bench, 0));
 	assert_non_null(add(bench, 0, BLOCK)); /* the key is free again */
 	assert_int_equal(counter(bench, CACHE_MEMORY_USED), 2 * BLOCK);
-	window_unref(&bench->window, entry);
+	window_unref(&bench->window, entry, WINDOW_DEMAND);
 	assert_int_equal(counter(bench, CACHE_MEMORY_USED), BLOCK);
 	assert_true(has(bench, 0));
 }
@@ -301,9 +301,9 @@ static void test_window__random_use__keeps_its_books(void **state)
 		struct window_entry *entry = NULL;
 
 		if (held_count < ARRAY_COUNT(held))
-			entry = window_add(&bench->window, &key, len, true);
+			entry = window_add(&bench->window, &key, len, WINDOW_DEMAND, true);
 		if (entry) {
-			window_ref(&bench->window, entry);
+			window_ref(&bench->window, entry, WINDOW_DEMAND);
 			window_set_state(&bench->window, entry,
 					 random_below(&random, 10) == 0	 ? WINDOW_DEAD
 					 : random_below(&random, 3) == 0 ? WINDOW_DIRTY
@@ -313,7 +313,7 @@ static void test_window__random_use__keeps_its_books(void **state)
 		if (held_count > 0 && (!entry || random_below(&random, 2))) {
 			unsigned index = (unsigned)random_below(&random, held_count);
 
-			window_unref(&bench->window, held[index]);
+			window_unref(&bench->window, held[index], WINDOW_DEMAND);
 			held[index] = held[--held_count];
 		}
 		assert_int_equal(counter(bench, CACHE_MEMORY_USED), bench->window.arena.buddy.used);
@@ -321,14 +321,212 @@ static void test_window__random_use__keeps_its_books(void **state)
 			    counter(bench, CACHE_MEMORY_USED));
 	}
 	while (held_count > 0)
-		window_unref(&bench->window, held[--held_count]);
+		window_unref(&bench->window, held[--held_count], WINDOW_DEMAND);
 	assert_int_equal(counter(bench, CACHE_MEMORY_PINNED), 0);
 	for (uint64_t i = 0; i < 4; i++) {
 		struct window_key key = key_of(UINT32_MAX + i);
 
-		assert_non_null(window_add(&bench->window, &key, BLOCK, true));
+		assert_non_null(window_add(&bench->window, &key, BLOCK, WINDOW_DEMAND, true));
 	}
 	assert_int_equal(counter(bench, CACHE_BLOCKS), 4);
+}
+
+/* ---- classes: of 4 regions, 1 is for demand alone, 2 more for serve, 1 more for forward ---- */
+
+#define HELD_MAX 48
+
+struct hold {
+	struct window_entry *entry;
+	enum window_class class;
+};
+
+/* Whether a class up to @level pins @entry; what is being written is pinned by the store. */
+static bool is_pinned(const struct window_entry *entry, enum window_class level)
+{
+	for (enum window_class class = 0; class <= level; class ++)
+		if (entry->refs[class] > 0 ||
+		    (entry->state == WINDOW_FILLING && entry->fill_class == class))
+			return true;
+	return level == WINDOW_FORWARD && entry->state == WINDOW_WRITING;
+}
+
+/* The books on pins, worked out anew. Return: regions that @level pins. */
+static uint64_t audit(struct bench *bench, enum window_class level)
+{
+	struct window *window = &bench->window;
+	uint64_t regions = 0, entries = 0;
+
+	for (uint64_t i = 0; i < window->region_count; i++) {
+		struct window_entry *entry;
+		uint64_t before = entries;
+
+		LIST_FOREACH (entry, &window->regions[i].entries, by_region)
+			entries += is_pinned(entry, level);
+		assert_int_equal(window->regions[i].pinned[level], entries - before);
+		regions += entries > before;
+	}
+	assert_int_equal(window->pins[level].regions, regions);
+	assert_int_equal(window->pins[level].entries, entries);
+	assert_true(regions <= window->pins[level].regions_max);
+	assert_true(entries <= window->pins[level].entries_max);
+	return regions;
+}
+
+static void hold_one(struct bench *bench, struct random *random, struct window_entry *entry,
+		     struct hold *holds, unsigned *count)
+{
+	enum window_class class = random_below(random, WINDOW_CLASS_COUNT);
+
+	if (*count == HELD_MAX || !window_ref(&bench->window, entry, class))
+		return;
+	holds[(*count)++] = (struct hold){ entry, class };
+}
+
+static void move_on(struct bench *bench, struct random *random, struct window_entry *entry)
+{
+	static const enum window_state next[] = {
+		[WINDOW_FILLING] = WINDOW_DIRTY,
+		[WINDOW_DIRTY] = WINDOW_WRITING,
+		[WINDOW_WRITING] = WINDOW_CLEAN,
+	};
+
+	if (entry->state == WINDOW_CLEAN || entry->state == WINDOW_DEAD)
+		return;
+	if (entry->state == WINDOW_FILLING && random_below(random, 3) == 0)
+		window_set_state(&bench->window, entry, WINDOW_CLEAN);
+	else
+		window_set_state(&bench->window, entry, next[entry->state]);
+}
+
+static void let_go(struct bench *bench, struct hold *holds, unsigned *count, unsigned index)
+{
+	window_unref(&bench->window, holds[index].entry, holds[index].class);
+	holds[index] = holds[--*count];
+}
+
+static void test_window__random_use_by_classes__leaves_each_its_reserve(void **state)
+{
+	struct bench *bench = *state;
+	unsigned count = 0, refused[WINDOW_CLASS_COUNT] = { 0 };
+	struct hold holds[HELD_MAX];
+	struct random random;
+
+	random_init(&random, 7);
+	window_attach(&bench->window, NULL);
+	for (unsigned step = 0; step < 20000; step++) {
+		enum window_class class = random_below(&random, WINDOW_CLASS_COUNT);
+		uint32_t len = 1 + (uint32_t)random_below(&random, 1 << random_below(&random, 23));
+		struct window_key key = key_of(step);
+		struct window_entry *entry;
+		uint64_t demand, serve, all;
+
+		entry = window_add(&bench->window, &key, len, class, true);
+		demand = audit(bench, WINDOW_DEMAND);
+		serve = audit(bench, WINDOW_SERVE);
+		all = audit(bench, WINDOW_FORWARD);
+		assert_true(demand <= 1 && serve <= 3);
+		refused[class] += !entry;
+		if (entry)
+			hold_one(bench, &random, entry, holds, &count);
+		else if (class == WINDOW_SERVE)
+			assert_true(serve == 3 || all == 4); /* not for what demand pins */
+		else if (class == WINDOW_FORWARD)
+			assert_int_equal(all, 4); /* nor serve */
+		if (entry && (count == 0 || holds[count - 1].entry != entry))
+			window_set_state(&bench->window, entry, WINDOW_DEAD);
+		for (unsigned i = 0; i < 3 && count > 0; i++) {
+			unsigned index = (unsigned)random_below(&random, count);
+
+			move_on(bench, &random, holds[index].entry);
+			if (random_below(&random, 2))
+				hold_one(bench, &random, holds[index].entry, holds, &count);
+			/* once it is clean: only holders find it again */
+			else if (holds[index].entry->state == WINDOW_CLEAN)
+				let_go(bench, holds, &count, index);
+		}
+	}
+	for (unsigned i = 0; i < WINDOW_CLASS_COUNT; i++)
+		assert_in_range(refused[i], 10, 19000);
+	while (count > 0) {
+		while (holds[0].entry->state != WINDOW_CLEAN)
+			move_on(bench, &random, holds[0].entry);
+		let_go(bench, holds, &count, 0);
+	}
+	assert_int_equal(audit(bench, WINDOW_FORWARD), 0);
+	assert_int_equal(counter(bench, CACHE_MEMORY_PINNED), 0);
+}
+
+static void test_attach__many_small_ones__leave_entries_too(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t limit = bench->window.entry_max / 4, number = 0;
+	struct window_key key;
+
+	window_attach(&bench->window, NULL);
+	while (add(bench, number, 4096))
+		number++;
+	assert_int_equal(number, limit);
+	key = key_of(number);
+	assert_non_null(window_add(&bench->window, &key, 4096, WINDOW_SERVE, true));
+}
+
+/* A class at its limit still has what is free, or may be evicted, in the regions it has pinned. */
+static void test_add__no_further_region__takes_frames_beside_its_own(void **state)
+{
+	struct bench *bench = *state;
+	struct window_key key = key_of(1000);
+	uint64_t off;
+
+	window_attach(&bench->window, NULL);
+	add_as(bench, 0, MIB, WINDOW_CLEAN);
+	off = add_as(bench, 1, MIB, WINDOW_FILLING)->off;
+	assert_null(add(bench, 2, BLOCK)); /* a region of its own */
+	for (uint64_t i = 3; i < 6; i++) {
+		struct window_entry *entry = add(bench, i, MIB);
+
+		assert_non_null(entry);
+		assert_int_equal(entry->off / BLOCK, off / BLOCK);
+	}
+	assert_false(has(bench, 0)); /* it gave way */
+	assert_null(add(bench, 6, 4096));
+	assert_int_equal(audit(bench, WINDOW_DEMAND), 1);
+	assert_non_null(window_add(&bench->window, &key, BLOCK, WINDOW_SERVE, true));
+}
+
+static void test_set_fill_class__readers_take_it_over__counts_as_theirs(void **state)
+{
+	struct bench *bench = *state;
+	struct window_key key = key_of(1);
+	struct window_entry *entry;
+
+	window_attach(&bench->window, NULL);
+	entry = window_add(&bench->window, &key, 4096, WINDOW_FORWARD, true);
+	assert_int_equal(audit(bench, WINDOW_SERVE), 0);
+	assert_true(window_ref(&bench->window, entry, WINDOW_SERVE));
+	window_set_fill_class(&bench->window, entry, WINDOW_SERVE);
+	window_unref(&bench->window, entry, WINDOW_SERVE);
+	assert_int_equal(audit(bench, WINDOW_SERVE), 1);
+	assert_int_equal(audit(bench, WINDOW_DEMAND), 0);
+}
+
+static void test_touch__read_from_elsewhere__is_the_youngest(void **state)
+{
+	struct bench *bench = *state;
+	struct window_entry *entries[4];
+
+	for (uint64_t i = 0; i < 4; i++) {
+		entries[i] = add(bench, i, BLOCK);
+		entries[i]->ahead = i == 1;
+		window_set_state(&bench->window, entries[i], WINDOW_CLEAN);
+	}
+	window_touch(&bench->window, entries[0]);
+	window_touch(&bench->window, entries[1]); /* prefetched: it ages as read from now on */
+	assert_non_null(add(bench, 4, BLOCK));
+	assert_non_null(add(bench, 5, BLOCK));
+	assert_true(has(bench, 0) && has(bench, 1));
+	assert_non_null(add(bench, 6, BLOCK));
+	assert_false(has(bench, 0));
+	assert_int_equal(bench->window.ahead_bytes, 0);
 }
 
 static void test_init__any_allocation_fails__leaves_nothing(void **state)
@@ -372,6 +570,11 @@ int main(void)
 		TEST(test_set_state__dead_while_referenced__goes_with_the_last_reference),
 		TEST(test_checks__of_entries__do_not_overlap),
 		TEST(test_window__random_use__keeps_its_books),
+		TEST(test_window__random_use_by_classes__leaves_each_its_reserve),
+		TEST(test_attach__many_small_ones__leave_entries_too),
+		TEST(test_add__no_further_region__takes_frames_beside_its_own),
+		TEST(test_set_fill_class__readers_take_it_over__counts_as_theirs),
+		TEST(test_touch__read_from_elsewhere__is_the_youngest),
 		TEST(test_init__any_allocation_fails__leaves_nothing),
 	};
 

@@ -1,7 +1,11 @@
 /* pair.c - see pair.h. */
 #include "tests/unit/fabric/auth/pair.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "base/check.h"
 
@@ -70,4 +74,45 @@ void pair_run(struct pair *pair, size_t piece)
 		pair_step(&pair->from_client, &pair->from_server, piece);
 		pair_step(&pair->from_server, &pair->from_client, piece);
 	}
+}
+
+void pair_assert_agreed(const struct pair *pair)
+{
+	const struct handshake *client = &pair->from_client, *server = &pair->from_server;
+
+	assert_int_equal(client->state, HANDSHAKE_DONE);
+	assert_int_equal(server->state, HANDSHAKE_DONE);
+	assert_memory_equal(client->proof, server->proof, HANDSHAKE_PROOF_LEN);
+	assert_true(member_id_equal(&client->peer, &pair->server.member));
+	assert_true(member_id_equal(&server->peer, &pair->client.member));
+	assert_int_equal(client->peer_boot, pair->server.boot);
+	assert_int_equal(server->peer_boot, pair->client.boot);
+	assert_int_equal(client->kind, server->kind);
+	assert_int_equal(client->offer_len, server->offer_len);
+	assert_memory_equal(client->offer, server->offer, server->offer_len);
+}
+
+void pair_assert_no_secret(const struct handshake *handshake)
+{
+	static const uint8_t none[32];
+
+	assert_memory_equal(handshake->key, none, sizeof(none));
+	if (handshake->state == HANDSHAKE_REFUSED)
+		assert_memory_equal(handshake->proof, none, sizeof(none));
+}
+
+void pair_assert_refused(const struct pair *pair, int status, const char *text)
+{
+	const struct handshake *sides[] = { &pair->from_client, &pair->from_server };
+	unsigned claims = 0;
+
+	for (size_t i = 0; i < ARRAY_COUNT(sides); i++) {
+		assert_int_equal(sides[i]->state, HANDSHAKE_REFUSED);
+		assert_int_equal(sides[i]->status, status);
+		assert_non_null(strstr(sides[i]->problem, text));
+		claims += sides[i]->by_other;
+		assert_int_equal(sides[i]->by_other, strstr(sides[i]->problem, "refuses: \"") != 0);
+		pair_assert_no_secret(sides[i]);
+	}
+	assert_int_equal(claims, 1);
 }

@@ -28,3 +28,13 @@ int pair_step(struct handshake *from, struct handshake *to, size_t piece);
 
 /** pair_run() - until neither has anything to say. */
 void pair_run(struct pair *pair, size_t piece);
+
+/** pair_assert_agreed() - both are done and know the same. */
+void pair_assert_agreed(const struct pair *pair);
+
+/** pair_assert_refused() - both were, with @status; the text that the detecting side has, the other
+ *  has as its claim. */
+void pair_assert_refused(const struct pair *pair, int status, const char *text);
+
+/** pair_assert_no_secret() - nothing of the cluster's key is left in it. */
+void pair_assert_no_secret(const struct handshake *handshake);

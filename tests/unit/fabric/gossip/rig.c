@@ -10,8 +10,6 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "base/digest.h"
-
 void rig_key(uint8_t number, uint8_t out[KEYRING_KEY_LEN])
 {
 	memset(out, number, KEYRING_KEY_LEN);
@@ -19,12 +17,10 @@ void rig_key(uint8_t number, uint8_t out[KEYRING_KEY_LEN])
 
 void rig_key_id(uint8_t number, uint8_t out[KEYRING_ID_LEN])
 {
-	uint8_t key[KEYRING_KEY_LEN], digest[DIGEST_SHA256_LEN];
-	const struct digest_part parts[] = { { "cenote key id", 13 }, { key, sizeof(key) } };
+	uint8_t key[KEYRING_KEY_LEN];
 
 	rig_key(number, key);
-	digest_sha256(parts, 2, digest);
-	memcpy(out, digest, KEYRING_ID_LEN);
+	keyring_id(key, out);
 }
 
 void rig_add_key(struct identity *identity, uint8_t number)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -392,6 +393,28 @@ static void test_accept__too_many_of_one_address__are_refused(void **state)
 		close(fds[i]);
 }
 
+static void test_accept__without_descriptors__waits_asleep_and_goes_on(void **state)
+{
+	struct rig *rig = *state;
+	struct pollfd waiting = { .fd = streams_fd(rig->b.streams), .events = POLLIN };
+	struct rlimit old, tight;
+
+	ask(rig, "hello", 5);
+	assert_int_equal(poll(&waiting, 1, 10000), 1); /* it is at the door */
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	tight = old;
+	tight.rlim_cur = 1; /* as many as poll(2) is given */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	streams_poll(rig->b.streams);
+	assert_int_equal(poll(&waiting, 1, 0), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(streams_next_ns(rig->b.streams),
+			 clock_now_ns(&rig->clock.clock) + 100 * NS_PER_MS);
+	clock_manual_advance(&rig->clock, 100 * NS_PER_MS);
+	wait_done(rig, 1);
+	assert_int_equal(rig->status, 0);
+}
+
 static void test_open__too_many__is_back_pressure(void **state)
 {
 	struct rig *rig = *state;
@@ -423,6 +446,7 @@ int main(void)
 		TEST(test_accept__one_who_says_nothing__is_sent_away_in_time),
 		TEST(test_accept__hello_and_then_garbage__is_hung_up),
 		TEST(test_accept__too_many_of_one_address__are_refused),
+		TEST(test_accept__without_descriptors__waits_asleep_and_goes_on),
 		TEST(test_open__too_many__is_back_pressure),
 #undef TEST
 	};

@@ -357,6 +357,60 @@ static void test_transport_listen__more_come_than_are_accepted__the_last_is_refu
 	read_again(suite, c, b);
 }
 
+/* Whoever opened it closes it, quietly: another one has the place, and it comes back by itself. */
+static void test_transport_peer__not_used_for_idle_timeout__makes_room(void **state)
+{
+	struct suite *suite = *state;
+	struct suite_node *b = suite_node_prepare(suite, "suite", 1);
+	struct suite_node *readers[2];
+
+	b->config.peers_connected_max = 1;
+	suite_node_open(suite, b);
+	for (unsigned i = 0; i < 2; i++) {
+		readers[i] = suite_node_prepare(suite, "suite", 1);
+		readers[i]->config.idle_timeout = 50 * NS_PER_MS;
+		suite_node_open(suite, readers[i]);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		struct suite_node *reader = readers[i % 2];
+		struct suite_read read = { .read.region = b->readable };
+		struct transport_peer *peer = suite_peer(reader, b);
+
+		assert_int_equal(transport_peer_retry_ns(peer), 0);
+		assert_int_equal(suite_read_start(&read, reader, peer, i, 500, 0), 0);
+		assert_int_equal(suite_read_wait(suite, &read), 0);
+		assert_true(suite_read_right(&read));
+		suite_wait(suite, &reader->downs, 1 + i / 2, "it closes what it does not use");
+		assert_int_equal(reader->down_status, -ECANCELED);
+		suite_wait(suite, &b->downs, 1 + i, "its end, there");
+	}
+	assert_int_equal(suite_count(b, TRANSPORT_REFUSALS), 0);
+	assert_int_equal(suite_count(readers[0], TRANSPORT_CONNECT_FAILURES), 0);
+}
+
+static void test_transport_peer__used_for_long__is_not_closed(void **state)
+{
+	struct suite *suite = *state;
+	struct suite_node *a = suite_node_prepare(suite, "suite", 1), *b = suite_node_add(suite);
+	const struct clock *clock = suite->backend->clock;
+	struct suite_read read = { .read.region = b->readable };
+	struct transport_peer *peer;
+	uint64_t until_ns;
+
+	a->config.idle_timeout = 20 * NS_PER_MS;
+	suite_node_open(suite, a);
+	peer = suite_peer(a, b);
+	suite_wait_up(suite, peer);
+	until_ns = clock_now_ns(clock) + 10 * a->config.idle_timeout;
+	while (clock_now_ns(clock) < until_ns) {
+		read.read.deadline_ns = 0;
+		assert_int_equal(suite_read_start(&read, a, peer, 0, 500, 0), 0);
+		assert_int_equal(suite_read_wait(suite, &read), 0);
+	}
+	assert_int_equal(a->downs, 0);
+	assert_int_equal(suite_count(a, TRANSPORT_CONNECTS), 1);
+}
+
 static unsigned count_descriptors(void)
 {
 	DIR *directory = opendir("/proc/self/fd");
@@ -428,6 +482,8 @@ const struct CMUnitTest suite_connection_tests[] = {
 	SUITE_TEST(test_transport_read__beyond_peers_connected_max__closes_the_oldest),
 	SUITE_TEST(test_transport_read__of_more_peers_than_may_be_connected__all_get_a_turn),
 	SUITE_TEST(test_transport_listen__more_come_than_are_accepted__the_last_is_refused),
+	SUITE_TEST(test_transport_peer__not_used_for_idle_timeout__makes_room),
+	SUITE_TEST(test_transport_peer__used_for_long__is_not_closed),
 	SUITE_TEST(test_transport_peer__connected_often__leaves_no_descriptors),
 	SUITE_TEST(test_transport_listen__a_foreign_client__is_counted_and_harmless),
 };

@@ -22,6 +22,24 @@ static void start(struct suite *suite, struct suite_read *read, struct suite_nod
 		0);
 }
 
+/* READS of them, with @b stalled; for as long as it takes to be certain that they are under way. */
+static struct suite_read *start_unanswered(struct suite *suite, struct suite_node *a,
+					   struct suite_node *b, struct transport_peer *peer)
+{
+	struct suite_read *reads = suite_calloc(suite, READS, sizeof(*reads));
+
+	suite_wait_up(suite, peer);
+	suite_wait(suite, &b->ups, 1, "up, there");
+	suite_stall(suite, b);
+	for (unsigned i = 0; i < READS; i++) {
+		reads[i].read.region = b->readable;
+		reads[i].scribble = true;
+		start(suite, &reads[i], a, peer, i, 600 * NS_PER_S);
+	}
+	suite_wait_ns(suite, 20 * NS_PER_MS);
+	return reads;
+}
+
 static void assert_untouched(const struct suite_read *reads, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
@@ -126,18 +144,9 @@ static void test_transport_peer_put__of_a_stalled_peer__ends_soon(void **state)
 {
 	struct suite *suite = *state;
 	struct suite_node *a = suite_node_add(suite), *b = suite_node_add(suite);
-	struct suite_read *reads = suite_calloc(suite, READS, sizeof(*reads));
 	struct transport_peer *peer = suite_peer(a, b);
+	struct suite_read *reads = start_unanswered(suite, a, b, peer);
 
-	suite_wait_up(suite, peer);
-	suite_wait(suite, &b->ups, 1, "up, there");
-	suite_stall(suite, b);
-	for (unsigned i = 0; i < READS; i++) {
-		reads[i].read.region = b->readable;
-		reads[i].scribble = true;
-		start(suite, &reads[i], a, peer, i, 600 * NS_PER_S);
-	}
-	suite_wait_ns(suite, 20 * NS_PER_MS);
 	transport_peer_put(peer);
 	suite_reads_wait(suite, reads, READS);
 	for (unsigned i = 0; i < READS; i++)
@@ -151,18 +160,8 @@ static void test_transport_close__with_a_stalled_peer__ends_everything(void **st
 {
 	struct suite *suite = *state;
 	struct suite_node *a = suite_node_add(suite), *b = suite_node_add(suite);
-	struct suite_read *reads = suite_calloc(suite, READS, sizeof(*reads));
-	struct transport_peer *peer = suite_peer(a, b);
+	struct suite_read *reads = start_unanswered(suite, a, b, suite_peer(a, b));
 
-	suite_wait_up(suite, peer);
-	suite_wait(suite, &b->ups, 1, "up, there");
-	suite_stall(suite, b);
-	for (unsigned i = 0; i < READS; i++) {
-		reads[i].read.region = b->readable;
-		reads[i].scribble = true;
-		start(suite, &reads[i], a, peer, i, 600 * NS_PER_S);
-	}
-	suite_wait_ns(suite, 20 * NS_PER_MS);
 	suite_node_close(a);
 	for (unsigned i = 0; i < READS; i++) {
 		assert_int_equal(reads[i].calls, 1);

@@ -33,11 +33,27 @@ static void enqueue(struct fake_backing *fake, enum fake_kind kind, void *reques
 
 static void head(struct backing *backing, struct backing_head *request)
 {
+	struct fake_backing *fake = fake_of(backing);
+
+	pthread_mutex_lock(&fake->lock);
+	fake->head.max_age_ns = request->request.max_age_ns;
+	fake->head.absent_age_ns = request->request.absent_age_ns;
+	snprintf(fake->head.refused, sizeof(fake->head.refused), "%s",
+		 request->refused ? request->refused : "");
+	pthread_mutex_unlock(&fake->lock);
 	enqueue(fake_of(backing), FAKE_HEAD, request);
 }
 
 static void list(struct backing *backing, struct backing_list *request)
 {
+	struct fake_backing *fake = fake_of(backing);
+
+	pthread_mutex_lock(&fake->lock);
+	if (request->delimited) {
+		fake->list.max_age_ns = request->request.max_age_ns;
+		fake->list.absent_age_ns = request->request.absent_age_ns;
+	}
+	pthread_mutex_unlock(&fake->lock);
 	enqueue(fake_of(backing), FAKE_LIST, request);
 }
 
@@ -133,6 +149,7 @@ static void head_answer(const struct fake_backing *fake, struct backing_head *re
 {
 	const struct fake_key *key = find(fake, request->request.key);
 
+	request->request.age_ns = fake->head_age_ns;
 	request->request.status = fake->head_status ? fake->head_status : key ? 0 : -ENOENT;
 	if (request->request.status == 0)
 		request->meta = key->meta;
@@ -200,6 +217,7 @@ static void list_answer(struct fake_backing *fake, struct backing_list *request)
 	unsigned index = search(fake, *request->token ? request->token : request->prefix);
 	unsigned max = fake->page_max, end;
 
+	request->request.age_ns = fake->list_age_ns;
 	request->request.status = fake->list_status;
 	if (request->request.status != 0) {
 		request->done(request);

@@ -32,6 +32,7 @@ struct fake_backing {
 	bool files_first;  /* as S3 does within a page */
 	bool scrambled; /* in no order, every key an entry of its own, as a directory gives them */
 	int head_status, list_status, get_status; /* instead of an answer, while not 0 */
+	uint64_t head_age_ns, list_age_ns;	  /* that answers say they have */
 	pthread_mutex_t lock;
 	pthread_cond_t arrived;
 	/* below: guarded by lock */
@@ -41,6 +42,11 @@ struct fake_backing {
 	} queue[FAKE_QUEUE_MAX];
 	unsigned queued;
 	unsigned heads, lists, gets; /* asked so far */
+	/* of the last head, and of the last delimited list */
+	struct {
+		uint64_t max_age_ns, absent_age_ns;
+		char refused[BACKING_ETAG_MAX];
+	} head, list;
 };
 
 void fake_init(struct fake_backing *fake, const char *id);

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/check.h"
+
 static const char first_report[] =
 	"{\"version\": \"1.2.3\", \"pid\": 42, \"node\": \"gpu-17\", \"config\": \"/etc/c.conf\","
 	" \"state\": \"running\", \"uptime_ns\": 7500000000000, \"time_ns\": 1000000000,"
@@ -110,6 +112,36 @@ static void test_print__two_reports__rates_between_them(void **state)
 	free(text);
 }
 
+static void test_print__of_a_cluster__says_how_and_with_whom_blocks_are_shared(void **state)
+{
+	static const char report[] =
+		"{\"cluster\": {\"name\": \"c\", \"standing\": \"member\", \"address\": "
+		"\"10.0.0.1:7472\","
+		"  \"problem\": \"\", \"members\": {\"alive\": 2}, \"fabric\":"
+		"  {\"transport\": \"ucx (eth0)\", \"address\": \"0.0.0.0:7471\", \"placed\": 2}},"
+		" \"counters\": {\"peers\": {\"fetched_bytes\": 2097152, \"staged_bytes\": 1048576,"
+		"   \"mismatches\": 3}, \"cache\": {\"read_bytes\": 200, \"bytes_peer\": 100},"
+		"   \"fabric\": {\"forged\": 7}},"
+		" \"latency_ns\": {\"fuse_read\": {\"count\": 1}, \"peers_fetch\":"
+		"   {\"count\": 5, \"p50\": 85000, \"p99\": 1200000, \"max\": 31000000}}}";
+	static const char *const lines[] = {
+		"  fabric ucx (eth0) at 0.0.0.0:7471, blocks are placed on 2 members\n",
+		"  other nodes               100 B    50 %\n",
+		"  from other nodes       2.00 MiB\n",
+		"  for other nodes        1.00 MiB\n",
+		"  a block from other nodes      85 us     1.2 ms    31.0 ms\n",
+		"             3  blocks read from members that did not match their checks\n",
+		"             7  requests outside of what may be read\n",
+	};
+	char *text = render(report, NULL);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(lines); i++)
+		if (!strstr(text, lines[i]))
+			fail_msg("no \"%s\" in %s", lines[i], text);
+	free(text);
+}
+
 static void test_print__empty_report__is_a_table_all_the_same(void **state)
 {
 	char *text = render("{}", NULL);
@@ -125,6 +157,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_print__one_report__totals_and_shares),
 		cmocka_unit_test(test_print__two_reports__rates_between_them),
+		cmocka_unit_test(
+			test_print__of_a_cluster__says_how_and_with_whom_blocks_are_shared),
 		cmocka_unit_test(test_print__empty_report__is_a_table_all_the_same),
 	};
 

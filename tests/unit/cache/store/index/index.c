@@ -380,6 +380,39 @@ static void test_block_delete_some__in_two_steps__only_that_object(void **state)
 	fixture_remove(&fixture);
 }
 
+static int list_blocks(struct index_txn *txn, void *argument)
+{
+	struct record_block block = { .len = 1, .check_count = 1 };
+	struct object_id id = id_of(1), other = id_of(2), none = id_of(3);
+	uint64_t blocks[100];
+
+	(void)argument;
+	assert_int_equal(index_block_list(txn, &id, 0, blocks, 100), 0);
+	for (unsigned i = 0; i < 50; i++)
+		assert_int_equal(index_block_put(txn, &id, (uint64_t)i * i * i << 20, &block), 0);
+	assert_int_equal(index_block_put(txn, &other, 0, &block), 0);
+	assert_int_equal(index_block_list(txn, &id, 0, blocks, 100), 50);
+	for (unsigned i = 0; i < 50; i++)
+		assert_int_equal(blocks[i], (uint64_t)i * i * i << 20);
+	assert_int_equal(index_block_list(txn, &id, 0, blocks, 10), 10);
+	assert_int_equal(index_block_list(txn, &id, blocks[9] + 1, blocks, 100), 40);
+	assert_int_equal(blocks[0], UINT64_C(1000) << 20);
+	assert_int_equal(index_block_list(txn, &id, UINT64_MAX, blocks, 100), 0);
+	assert_int_equal(index_block_list(txn, &none, 0, blocks, 100), 0);
+	return 0;
+}
+
+static void test_block_list__from_anywhere__only_that_object_in_order(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	fixture_make(&fixture);
+	assert_int_equal(fixture_open(&fixture), 0);
+	assert_int_equal(index_update(fixture.index, list_blocks, NULL), 0);
+	fixture_remove(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +424,7 @@ int main(void)
 		cmocka_unit_test(test_open__cut_short__damaged_unless_only_free_pages_are_missing),
 		cmocka_unit_test(test_member_list__several_kinds_and_numbers__only_those_asked_for),
 		cmocka_unit_test(test_block_delete_some__in_two_steps__only_that_object),
+		cmocka_unit_test(test_block_list__from_anywhere__only_that_object_in_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

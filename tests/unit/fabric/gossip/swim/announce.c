@@ -30,8 +30,7 @@ static void test_announce__of_a_restart__says_how_long(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, 20);
+	rig_begin(&rig, 20);
 	swim_announce(rig.swim, SWIM_RESTARTING, 30 * S, rig.now);
 	rig_run(&rig, S);
 	rumor = &rig_find(&rig, SWIM_GOSSIP, SWIM_NOBODY)->rumors[0];
@@ -47,8 +46,7 @@ static void test_leave__is_told_and_not_refuted(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, 20);
+	rig_begin(&rig, 20);
 	swim_leave(rig.swim, rig.now);
 	rig_say(&rig, SWIM_RUMOR_DEAD, 0, 1, 3);
 	rig_say(&rig, SWIM_RUMOR_LEFT, 0, 1, SWIM_NOBODY);
@@ -67,8 +65,7 @@ static void test_announce__after_leaving__takes_it_back(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, 20);
+	rig_begin(&rig, 20);
 	swim_leave(rig.swim, rig.now);
 	rig_run(&rig, 5 * S);
 	assert_int_equal(swim_announce(rig.swim, SWIM_SERVING, 0, rig.now), 2);

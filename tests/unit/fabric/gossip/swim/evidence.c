@@ -13,8 +13,7 @@ static void test_evidence__against_one_that_answers__is_a_probe_and_no_more(void
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig_run(&rig, S);
 	rig_forget_sent(&rig);
 	assert_int_equal(swim_evidence(rig.swim, M, rig.now), 0);
@@ -34,8 +33,7 @@ static void test_evidence__against_a_silent_one__is_a_suspicion_in_one_round(voi
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig_run(&rig, S);
 	rig.silent[M] = true;
 	assert_int_equal(swim_evidence(rig.swim, M, rig.now), 0);
@@ -53,8 +51,7 @@ static void test_evidence__against_a_suspect__confirms_once(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig_say(&rig, SWIM_RUMOR_SUSPECT, M, 1, 2);
 	rig.silent[M] = true;
 	for (unsigned i = 0; i < 5; i++) {
@@ -73,8 +70,7 @@ static void test_evidence__said_often__is_limited_a_member(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	assert_int_equal(swim_evidence(rig.swim, M, rig.now), 0);
 	assert_int_equal(swim_evidence(rig.swim, M, rig.now + 999 * MS), -EAGAIN);
 	assert_int_equal(swim_evidence(rig.swim, M + 1, rig.now + 999 * MS), 0);
@@ -89,8 +85,7 @@ static void test_evidence__against_many__is_limited_in_all(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, RIG_MEMBERS);
+	rig_begin(&rig, RIG_MEMBERS);
 	for (uint32_t i = 1; i < RIG_MEMBERS; i++)
 		accepted += swim_evidence(rig.swim, i, rig.now) == 0;
 	assert_int_equal(accepted, SWIM_URGENT_MAX);
@@ -105,8 +100,7 @@ static void test_evidence__against_nobody_to_suspect__is_refused(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig_say(&rig, SWIM_RUMOR_DEAD, 1, 1, 3);
 	rig_say(&rig, SWIM_RUMOR_LEFT, 2, 1, SWIM_NOBODY);
 	for (unsigned i = 0; i < ARRAY_COUNT(members); i++)
@@ -120,8 +114,7 @@ static void test_evidence__against_one_that_leaves__is_dropped(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	assert_int_equal(swim_evidence(rig.swim, M, rig.now), 0);
 	rig_say(&rig, SWIM_RUMOR_LEFT, M, 1, SWIM_NOBODY);
 	rig_run(&rig, 5 * S);

@@ -50,8 +50,7 @@ static void test_tick__a_little_late__is_as_good_as_in_time(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	for (unsigned i = 0; i < 100; i++) {
 		rig.now = swim_deadline(rig.swim) + 20 * MS;
 		swim_tick(rig.swim, rig.now);
@@ -69,8 +68,7 @@ static void test_tick__with_a_clock_that_goes_back__does_nothing(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig_run(&rig, 5 * S);
 	rig_forget_sent(&rig);
 	swim_tick(rig.swim, RIG_START);
@@ -109,8 +107,7 @@ static void test_reconnect__with_dead_members__tries_them_again(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, 4);
+	rig_begin(&rig, 4);
 	rig_say(&rig, SWIM_RUMOR_DEAD, 3, 1, 2);
 	rig_say(&rig, SWIM_RUMOR_LEFT, 2, 1, SWIM_NOBODY);
 	rig_run(&rig, 600 * S);
@@ -128,8 +125,7 @@ static void test_ping__meant_for_another__is_not_answered(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig_receive(&rig, 3, SWIM_PING, 1, 4);
 	rig_receive(&rig, 3, SWIM_PING, 1, SWIM_NOBODY);
 	rig_receive(&rig, 0, SWIM_PING, 1, 0); /* its own, come back */
@@ -144,8 +140,7 @@ static void test_ping__of_a_stranger__is_answered_to_where_it_came_from(void **s
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig_receive(&rig, SWIM_NOBODY, SWIM_PING, 9, 0);
 	assert_int_equal(rig_find(&rig, SWIM_ACK, SWIM_SENDER)->sequence, 9);
 	rig_stop(&rig);
@@ -182,8 +177,7 @@ static void test_ping__that_accuses__is_refuted_in_the_answer(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	message.rumors[0] = rig_rumor(SWIM_RUMOR_SUSPECT, 0, 1, 7);
 	swim_receive(rig.swim, 7, &message, rig.now);
 	ack = rig_find(&rig, SWIM_ACK, SWIM_SENDER);

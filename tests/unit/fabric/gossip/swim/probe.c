@@ -19,8 +19,7 @@ static void test_probe__of_members_that_answer__goes_round(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig_run(&rig, UINT64_C(10) * (MANY - 1) * S);
 	for (unsigned i = 0; i < rig.sent_count; i++)
 		if (rig.sent[i].message.kind == SWIM_PING)
@@ -37,8 +36,7 @@ static void test_probe__not_answered__asks_others_and_again(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig.silent[M] = true;
 	rig_ping_to(&rig, M);
 	rig_forget_sent(&rig);
@@ -100,8 +98,7 @@ static void test_round_trip__of_direct_answers__is_smoothed(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, 2);
+	rig_begin(&rig, 2);
 	rig_run(&rig, 3 * S);
 	swim_info(rig.swim, 1, &info);
 	assert_in_range(info.round_trip_ns, 400000, 600000); /* the rig's 0.5 ms */
@@ -146,8 +143,7 @@ static void test_awareness__when_high__stretches_the_round(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig_run(&rig, S);
 	swim_awareness_add(rig.swim, 100);
 	assert_int_equal(awareness(&rig), 7);
@@ -171,8 +167,7 @@ static void test_probe__of_a_suspect__tells_it_first(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig_say(&rig, SWIM_RUMOR_SUSPECT, M, 1, 2);
 	rig_say(&rig, SWIM_RUMOR_ALIVE, 9, 2, SWIM_NOBODY);
 	rig_ping_to(&rig, M);
@@ -188,8 +183,7 @@ static void test_probe__of_one_that_left_meanwhile__blames_nobody(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig.silent[M] = true;
 	rig_ping_to(&rig, M);
 	rig_say(&rig, SWIM_RUMOR_LEFT, M, 1, SWIM_NOBODY);
@@ -205,8 +199,7 @@ static void test_probe__refused__is_over_sooner_and_blames_not_this_node(void **
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig.silent[M] = true;
 	rig.refuse_nacks = true;
 	rig_ping_to(&rig, M);
@@ -233,8 +226,7 @@ static void test_probe__refused_but_answered_through_others__blames_nobody(void 
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig.silent[M] = true;
 	rig_ping_to(&rig, M);
 	swim_unreachable(rig.swim, M, rig.now);

@@ -31,8 +31,7 @@ static void test_gossip__each_interval__goes_to_some_members(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, 60);
+	rig_begin(&rig, 60);
 	rig_say(&rig, SWIM_RUMOR_ALIVE, 1, 2, SWIM_NOBODY);
 	swim_tick(rig.swim, rig.now); /* the first at once */
 	assert_int_equal(rig_count(&rig, SWIM_GOSSIP), 3);
@@ -52,8 +51,7 @@ static void test_gossip__of_a_newer_rumor__replaces_the_older(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, 20);
+	rig_begin(&rig, 20);
 	rig_say(&rig, SWIM_RUMOR_SUSPECT, 1, 1, 2);
 	rig_say(&rig, SWIM_RUMOR_ALIVE, 1, 2, SWIM_NOBODY);
 	swim_stats(rig.swim, &stats);
@@ -149,8 +147,7 @@ static void test_gossip__with_nobody_to_tell__ends(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, 1);
+	rig_begin(&rig, 1);
 	swim_announce(rig.swim, SWIM_SERVING, 0, rig.now);
 	rig_run(&rig, 10 * MS);
 	swim_stats(rig.swim, &stats);
@@ -166,8 +163,7 @@ static void test_gossip__to_the_lately_dead__tells_them_so(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, 3);
+	rig_begin(&rig, 3);
 	rig_say(&rig, SWIM_RUMOR_DEAD, 1, 1, 2);
 	rig_run(&rig, S);
 	told = rig_find(&rig, SWIM_GOSSIP, 1);

@@ -12,8 +12,7 @@ static void test_request__for_a_member_that_answers__hands_the_ack_on(void **sta
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig_receive(&rig, ASKER, SWIM_PING_REQ, 77, M);
 	ping = rig_find(&rig, SWIM_PING, M);
 	assert_non_null(ping);
@@ -34,8 +33,7 @@ static void test_request__for_a_silent_member__says_nack_in_time(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig.silent[M] = true;
 	rig_receive(&rig, ASKER, SWIM_PING_REQ, 77, M);
 	rig_run(&rig, 499 * MS);
@@ -81,8 +79,7 @@ static void test_requests__more_than_fit__are_dropped_and_counted(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig.silent[M] = true;
 	for (uint32_t i = 0; i < SWIM_RELAYS_MAX + 5; i++)
 		rig_receive(&rig, ASKER, SWIM_PING_REQ, i, M);

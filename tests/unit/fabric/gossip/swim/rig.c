@@ -122,6 +122,12 @@ void rig_start(struct rig *rig, uint32_t members)
 	rig->adopted_count = 0;
 }
 
+void rig_begin(struct rig *rig, uint32_t members)
+{
+	rig_init(rig);
+	rig_start(rig, members);
+}
+
 void rig_stop(struct rig *rig)
 {
 	swim_destroy(rig->swim);

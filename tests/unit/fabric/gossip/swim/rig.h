@@ -49,8 +49,9 @@ struct rig {
 	size_t rumor_len;
 };
 
-/** rig_start() - machine 0 and @members - 1 others that it knows; what it had to say of them is
- *  said. Settings may be changed between rig_init() and it. */
+/** rig_begin() - machine 0 and @members - 1 others that it knows; what it had to say of them is
+ *  said. In two steps where a test has settings of its own: to be changed between them. */
+void rig_begin(struct rig *rig, uint32_t members);
 void rig_init(struct rig *rig);
 void rig_start(struct rig *rig, uint32_t members);
 void rig_stop(struct rig *rig);

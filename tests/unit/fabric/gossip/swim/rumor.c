@@ -121,8 +121,7 @@ static void test_receive__of_a_senseless_rumor__costs_a_counter(void **state)
 	(void)state;
 	rows[1].detailed = false;
 	rows[4].phase = SWIM_LEAVING + 1;
-	rig_init(&rig);
-	rig_start(&rig, 4);
+	rig_begin(&rig, 4);
 	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++)
 		rig_tell(&rig, 3, &rows[i]);
 	swim_stats(rig.swim, &stats);
@@ -188,8 +187,7 @@ static void test_alive__of_the_accused_incarnation__brings_its_details(void **st
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, 10);
+	rig_begin(&rig, 10);
 	rig_say(&rig, SWIM_RUMOR_SUSPECT, M, 4, 2);
 	assert_true(swim_view_next(rig.swim, rig.now, &cursor, &rumor));
 	assert_int_equal(rumor.member, M);
@@ -210,8 +208,7 @@ static void test_merge__of_the_dead__suspects_those_known_alive(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, 10);
+	rig_begin(&rig, 10);
 	swim_merge(rig.swim, 3, &rumor, rig.now);
 	swim_info(rig.swim, M, &info);
 	assert_int_equal(info.state, SWIM_SUSPECT);
@@ -261,8 +258,7 @@ static void test_merge__of_thousands_by_a_newcomer__are_not_told_on(void **state
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, 1);
+	rig_begin(&rig, 1);
 	for (uint32_t i = 1; i < RIG_MEMBERS; i++) {
 		struct swim_rumor rumor = rig_rumor(SWIM_RUMOR_ALIVE, i, 1, SWIM_NOBODY);
 
@@ -286,8 +282,7 @@ static void test_restarting__until_its_time__is_not_accused(void **state)
 	(void)state;
 	rumor.phase = SWIM_RESTARTING;
 	rumor.remaining_ms = 20000;
-	rig_init(&rig);
-	rig_start(&rig, 10);
+	rig_begin(&rig, 10);
 	rig_tell(&rig, 3, &rumor);
 	rig_say(&rig, SWIM_RUMOR_SUSPECT, M, 2, 4);
 	rig_say(&rig, SWIM_RUMOR_DEAD, M, 2, 4);
@@ -314,8 +309,7 @@ static void test_restarting__heard_of_later__has_only_what_remains(void **state)
 	(void)state;
 	rumor.phase = SWIM_RESTARTING;
 	rumor.remaining_ms = 20000;
-	rig_init(&rig);
-	rig_start(&rig, 10);
+	rig_begin(&rig, 10);
 	rig_tell(&rig, 3, &rumor);
 	rig_run(&rig, 15 * S);
 	assert_true(swim_view_next(rig.swim, rig.now, &cursor, &rumor));
@@ -339,8 +333,7 @@ static void test_restarting__for_ever__is_cut_to_the_longest(void **state)
 	(void)state;
 	rumor.phase = SWIM_RESTARTING;
 	rumor.remaining_ms = UINT32_MAX;
-	rig_init(&rig);
-	rig_start(&rig, 10);
+	rig_begin(&rig, 10);
 	rig_tell(&rig, 3, &rumor);
 	swim_info(rig.swim, M, &info);
 	assert_int_equal(info.restarting_ns, rig.now + rig.config.restarting_max);

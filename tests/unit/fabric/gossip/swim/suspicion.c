@@ -74,8 +74,7 @@ static void test_suspicion__not_refuted__ends_in_death(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	rig_say(&rig, SWIM_RUMOR_SUSPECT, M, 1, 1);
 	rig_run(&rig, LONGEST_MS * MS - S);
 	assert_int_equal(swim_state(rig.swim, M), SWIM_SUSPECT);
@@ -95,8 +94,7 @@ static void test_suspicion__of_a_later_incarnation__starts_anew(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	for (uint32_t accuser = 1; accuser < 4; accuser++)
 		rig_say(&rig, SWIM_RUMOR_SUSPECT, M, 1, accuser);
 	rig_run(&rig, 4 * S);
@@ -115,8 +113,7 @@ static void test_suspicion__in_its_second_half__asks_for_the_last_word(void **st
 	const struct swim_message *ping;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, MANY);
+	rig_begin(&rig, MANY);
 	for (uint32_t accuser = 1; accuser < 4; accuser++)
 		rig_say(&rig, SWIM_RUMOR_SUSPECT, M, 1, accuser);
 	rig_run(&rig, 2500 * MS);

@@ -9,8 +9,7 @@ static void test_view__when_full__refuses_and_counts(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, RIG_MEMBERS);
+	rig_begin(&rig, RIG_MEMBERS);
 	rig_say(&rig, SWIM_RUMOR_ALIVE, RIG_MEMBERS, 1, SWIM_NOBODY);
 	rig_say(&rig, SWIM_RUMOR_ALIVE, SWIM_NOBODY, 1, SWIM_NOBODY);
 	swim_stats(rig.swim, &stats);
@@ -50,8 +49,7 @@ static void test_dead__when_it_is_crowded__are_forgotten_sooner(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, RIG_MEMBERS);
+	rig_begin(&rig, RIG_MEMBERS);
 	for (uint32_t i = 40; i < RIG_MEMBERS; i++)
 		rig_say(&rig, SWIM_RUMOR_DEAD, i, 1, 2);
 	rig_run(&rig, 300 * S); /* not so soon that echoes could raise them */
@@ -104,8 +102,7 @@ static void test_view__walked__has_each_member_once(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, 10);
+	rig_begin(&rig, 10);
 	rig_say(&rig, SWIM_RUMOR_ALIVE, 40, 6, SWIM_NOBODY);
 	while (swim_view_next(rig.swim, rig.now, &cursor, &rumor)) {
 		seen++;
@@ -142,8 +139,7 @@ static void test_order__of_one_that_returns__has_it_once(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_init(&rig);
-	rig_start(&rig, 10);
+	rig_begin(&rig, 10);
 	for (uint32_t incarnation = 1; incarnation < 40; incarnation++) {
 		rig_say(&rig, SWIM_RUMOR_DEAD, 5, incarnation, 2);
 		rig_run(&rig, UINT64_C(10) * (incarnation % 4) * S);

@@ -5,7 +5,10 @@
 #include "tests/unit/fabric/transport/ucx/rig.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "tests/unit/base/allocation_fault.h"
 
 #define OWNER_TOKEN UINT64_C(0xfeedfacecafebeef)
 #define ASKED	    256
@@ -322,6 +325,34 @@ static void test_read__beyond_the_owners_depth__waits_for_a_place(void **state)
 	}
 }
 
+/* None of its slices is under way then: nobody but the link's end can tell of it. */
+static void test_read__no_memory_to_ask_for_its_rest__ends_with_the_link(void **state)
+{
+	const size_t len = UCX_EAGER_MAX + ASKED;
+	struct ucx_request requests[UCX_REQUESTS_MAX];
+	uint8_t *bytes = calloc(1, UCX_EAGER_MAX);
+	struct rig_read read = { .dones = 0 };
+
+	(void)state;
+	assert_non_null(bytes);
+	welcome_reader(1);
+	assert_int_equal(rig_read(&read, &reader, link, 0, len, 0), 0);
+	rig_wait(&owner.came[UCX_READ], 1, "READ");
+	assert_int_equal(ucx_read_decode(owner.last[UCX_READ], owner.last_len[UCX_READ], requests),
+			 1);
+	ucx_backend_trim(reader.backend); /* so that the next frame is allocated */
+	reader.backend->frame_count = 0;
+	allocation_fault_arm(1);
+	answer_to(reader_token, requests[0].id, requests[0].len, 0, bytes, requests[0].len,
+		  UCP_AM_SEND_FLAG_EAGER | UCP_AM_SEND_FLAG_REPLY);
+	rig_wait(&read.dones, 1, "the read");
+	assert_true(allocation_fault_disarm());
+	assert_int_equal(read.read.status, -ECONNRESET);
+	rig_wait(&reader.downs, 1, "the end of the connection");
+	assert_int_equal(read.dones, 1);
+	free(bytes);
+}
+
 int main(void)
 {
 #define READER_TEST(test) cmocka_unit_test_setup_teardown(test, setup_up, teardown)
@@ -341,6 +372,9 @@ int main(void)
 			test_disconnect__of_one_that_is_never_welcome__ends_soon, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_read__beyond_the_owners_depth__waits_for_a_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_read__no_memory_to_ask_for_its_rest__ends_with_the_link, setup,
+			teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,86 @@
+/*
+ * inside.h - struct peers, shared by the files that make up the door: peers.c (up, down, what any
+ * thread may call) and peers_thread.c (the thread that owns the transport).
+ *
+ *	OPENING --> RUNNING -- peers_stop() --> STOPPED (mail is still answered) --> destroyed
+ *	   `--> FAILED
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "base/address.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/histogram.h"
+#include "cache/cache.h"
+#include "cache/peer/catalog.h"
+#include "cache/peer/mailbox.h"
+#include "cache/peer/members.h"
+#include "cache/peer/neighbours.h"
+#include "cache/peer/outbox.h"
+#include "cache/peer/owner.h"
+#include "cache/peer/peers.h"
+#include "cache/peer/reader.h"
+#include "cache/placement/placement.h"
+#include "cache/stage.h"
+#include "cache/window/directory.h"
+#include "fabric/transport/transport.h"
+
+enum peers_state {
+	PEERS_OPENING, /* waits for the thread to have opened the transport and to listen */
+	PEERS_FAILED,  /* it could not: @status, @problem */
+	PEERS_RUNNING,
+	PEERS_STOPPED, /* the transport is closed, nothing is under way; fetches end -ECANCELED */
+};
+
+struct peers {
+	const struct clock *clock;
+	struct membership *membership;
+	struct member_id self;
+	struct cache *cache;
+	struct placement *placement;
+	struct members *members;
+	struct window_directory *directory;
+	struct backing *const *backings; /* the configured ones */
+	unsigned backing_count;
+	struct porter *porter;
+	struct catalog *catalog; /* made by the thread, which alone may call it but for its backing
+				    stores; outlives it */
+	struct counters counters, transport_counters;
+	struct histogram latency;
+	struct peers_mailbox mailbox;
+	pthread_t thread;
+	bool thread_started;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	enum peers_state state; /* guarded by lock */
+
+	/* What the thread leaves before it is RUNNING or FAILED; constant after that. */
+	const struct transport_config *transport_config; /* borrowed until then */
+	int status;
+	char problem[TRANSPORT_PROBLEM_MAX];
+	struct address address;
+	char transport_text[128];
+
+	/* the thread's own */
+	struct peers_config config; /* what owner, reader and neighbours look at */
+	struct transport *transport;
+	struct outbox *outbox;
+	struct neighbours *neighbours;
+	struct reader *reader;
+	struct owner *owner;
+	/* A node that has just started knows nobody yet: what it is asked for would all come from
+	 * backing stores. So fetches are held until blocks are placed. */
+	struct peer_fetches held;
+	bool open;	  /* none is held any more */
+	uint64_t open_ns; /* or when that is, whatever is placed by then */
+};
+
+/** peers_counters_init() - the table of enum peers_counter. Return: 0 or -ENOMEM. */
+int peers_counters_init(struct counters *counters);
+
+/** peers_thread_main() - @argument: struct peers, in which all above the thread's own is there. */
+void *peers_thread_main(void *argument);

@@ -1,0 +1,824 @@
+/*
+ * reader_rig.c - the reader's surroundings, and owners that do as they are told.
+ */
+#include "tests/unit/cache/peer/reader_rig.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/digest.h"
+#include "base/log.h"
+
+#define OBJECT_BLOCKS	UINT64_C(1000000)
+#define PATIENCE_NS	(300 * NS_PER_S)
+#define PUSH_PIECE_LEN	3000
+#define STOPPED_STEP_NS (100 * UINT64_C(1000))
+
+uint64_t rig_now(const struct rig *rig)
+{
+	return clock_now_ns(&rig->clock.clock);
+}
+
+uint64_t rig_count(const struct rig *rig, enum peers_counter counter)
+{
+	return counter_get(&rig->counters, counter);
+}
+
+uint64_t rig_reads(const struct rig *rig)
+{
+	return counter_get(&rig->transport_counters, TRANSPORT_READS);
+}
+
+struct rig_owner *rig_owner(struct rig *rig, unsigned number)
+{
+	assert_in_range(number, 1, rig->owner_count);
+	return &rig->owners[number];
+}
+
+static struct member_id member(unsigned number)
+{
+	struct member_id id;
+
+	memset(id.bytes, (int)number + 1, sizeof(id.bytes));
+	return id;
+}
+
+/* --- bytes of the object */
+
+static uint64_t word_at(uint64_t off)
+{
+	return (off + 1) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static void fill(uint8_t *at, uint64_t off, uint32_t len)
+{
+	for (uint32_t i = 0; i < len; i += sizeof(uint64_t)) {
+		uint64_t word = word_at(off + i);
+
+		memcpy(at + i, &word, sizeof(word));
+	}
+}
+
+static bool is_right(const struct peer_fetch *fetch)
+{
+	uint64_t off = window_key_off(&fetch->key, RIG_BLOCK_LEN), word;
+	const uint8_t *at = fetch->dst;
+
+	for (uint32_t i = 0; i < fetch->len; i += sizeof(word)) {
+		memcpy(&word, at + i, sizeof(word));
+		if (word != word_at(off + i))
+			return false;
+	}
+	for (uint32_t i = 0; i < fetch->len; i += GRANULE_LEN) {
+		if (fetch->checks[i / GRANULE_LEN] != digest_crc64(at + i, GRANULE_LEN))
+			return false;
+	}
+	return true;
+}
+
+/* --- what an owner holds */
+
+static int find_unit(const struct rig_owner *owner, const struct window_key *key)
+{
+	for (unsigned i = 0; i < RIG_UNITS; i++) {
+		if (owner->units[i].used && window_key_equal(&owner->units[i].key, key))
+			return (int)i;
+	}
+	return -1;
+}
+
+static uint8_t *unit_memory(const struct rig_owner *owner, unsigned place)
+{
+	return owner->arena + (size_t)place * RIG_BLOCK_LEN;
+}
+
+static unsigned hold(struct rig_owner *owner, const struct window_key *key, uint32_t len)
+{
+	unsigned place = owner->next_unit++ % RIG_UNITS;
+	struct rig_unit *unit = &owner->units[place];
+	uint8_t *at = unit_memory(owner, place);
+
+	if (unit->used)
+		window_directory_withdraw(owner->directory, &unit->key);
+	*unit = (struct rig_unit){ .used = true, .key = *key, .len = len };
+	fill(at, window_key_off(key, RIG_BLOCK_LEN), len);
+	for (uint32_t i = 0; i < len; i += GRANULE_LEN)
+		unit->checks[i / GRANULE_LEN] = digest_crc64(at + i, GRANULE_LEN);
+	window_directory_publish(owner->directory, key, (uint64_t)place * RIG_BLOCK_LEN, len,
+				 unit->checks);
+	return place;
+}
+
+unsigned rig_hold(struct rig_owner *owner, uint64_t block)
+{
+	struct window_key key = window_block_key(&owner->rig->object.id, block);
+
+	return hold(owner, &key, RIG_BLOCK_LEN);
+}
+
+int rig_unit(const struct rig_owner *owner, uint64_t block)
+{
+	struct window_key key = window_block_key(&owner->rig->object.id, block);
+
+	return find_unit(owner, &key);
+}
+
+void rig_drop(struct rig_owner *owner, uint64_t block)
+{
+	int place = rig_unit(owner, block);
+
+	assert_true(place >= 0);
+	window_directory_withdraw(owner->directory, &owner->units[place].key);
+	owner->units[place].used = false;
+	memset(unit_memory(owner, (unsigned)place), 0xee, RIG_BLOCK_LEN);
+}
+
+/* --- what an owner says */
+
+static void answer(struct rig_owner *owner, struct transport_peer *to, struct peer_message *message)
+{
+	if (owner->twist && owner->twists) {
+		owner->twists--;
+		if (!owner->twist(owner, message))
+			return;
+	}
+	(void)outbox_send(owner->outbox, to, message, NS_PER_S);
+}
+
+static void refuse(struct rig_owner *owner, struct transport_peer *to, uint64_t request,
+		   const struct peer_refused *why)
+{
+	struct peer_message message = { .kind = PEER_REFUSED };
+
+	message.refused = *why;
+	message.refused.request = request;
+	answer(owner, to, &message);
+}
+
+static void push(struct rig_owner *owner, struct transport_peer *to, uint64_t request,
+		 unsigned place)
+{
+	struct rig_unit *unit = &owner->units[place];
+	uint8_t piece[PUSH_PIECE_LEN];
+	uint32_t len;
+
+	for (uint32_t off = 0; off < unit->len; off += len) {
+		struct peer_message message = { .kind = PEER_PUSH };
+
+		len = unit->len - off < PUSH_PIECE_LEN ? unit->len - off : PUSH_PIECE_LEN;
+		memcpy(piece, unit_memory(owner, place) + off, len);
+		if (owner->rotten_pushes && !off)
+			piece[17] ^= 1;
+		message.push = (struct peer_push){ request, off, len, piece };
+		answer(owner, to, &message);
+	}
+	if (owner->rotten_pushes)
+		owner->rotten_pushes--;
+}
+
+static void say_staged(struct rig_owner *owner, struct transport_peer *to,
+		       const struct peer_stage *stage, unsigned place)
+{
+	struct rig_unit *unit = &owner->units[place];
+	bool pushed = stage->flags & PEER_STAGE_PUSH;
+	struct peer_message message = { .kind = PEER_STAGED };
+
+	if (pushed)
+		push(owner, to, stage->request, place);
+	message.staged = (struct peer_staged){
+		.request = stage->request,
+		.epoch = owner->epoch,
+		.off = pushed ? 0 : (uint64_t)place * RIG_BLOCK_LEN,
+		.len = unit->len,
+		.lease_ms = pushed ? 0 : 10000,
+		.origin = PEER_ORIGIN_WINDOW,
+	};
+	memcpy(message.staged.checks, unit->checks, sizeof(unit->checks));
+	if (owner->rotten_stages) {
+		owner->rotten_stages--;
+		unit_memory(owner, place)[12345] ^= 4;
+	}
+	answer(owner, to, &message);
+}
+
+/* The end of its work. */
+static void finish_stage(struct rig_owner *owner, const struct rig_stage *job)
+{
+	const struct peer_refused absent = { .why = PEER_ABSENT_HERE };
+	struct rig *rig = owner->rig;
+	struct window_key key = { .id = rig->object.id, .index = job->stage.index };
+	int place = find_unit(owner, &key);
+
+	if (place < 0 && (owner->ignorant || job->stage.flags & PEER_STAGE_LOCAL)) {
+		refuse(owner, job->from, job->stage.request, &absent);
+		return;
+	}
+	if (place < 0)
+		place = (int)hold(owner, &key,
+				  window_key_len(&key, rig->object.version.size, RIG_BLOCK_LEN));
+	say_staged(owner, job->from, &job->stage, (unsigned)place);
+}
+
+static void take_stage(struct rig_owner *owner, struct transport_peer *from,
+		       const struct peer_stage *stage)
+{
+	uint64_t now_ns = rig_now(owner->rig);
+
+	assert_int_equal(stage->version.size, owner->rig->object.version.size);
+	assert_string_equal(stage->version.key, owner->rig->object.version.key);
+	assert_true(object_id_equal(&stage->id, &owner->rig->object.id));
+	owner->log[owner->stage_count % RIG_LOG_MAX] = *stage;
+	owner->stage_count++;
+	owner->last_request = stage->request;
+	if (owner->silent)
+		return;
+	if (owner->refusals) {
+		owner->refusals--;
+		refuse(owner, from, stage->request, &owner->refusal);
+		return;
+	}
+	for (unsigned i = 0; i < RIG_STAGES_MAX; i++) {
+		if (owner->stages[i].used)
+			continue;
+		owner->stages[i] = (struct rig_stage){ .used = true,
+						       .from = from,
+						       .stage = *stage,
+						       .ready_ns = now_ns + owner->work_ns,
+						       .word_ns = now_ns + PEER_WORKING_NS };
+		return;
+	}
+}
+
+static void cancel_stages(struct rig_owner *owner, const struct transport_peer *from,
+			  const uint64_t *request)
+{
+	for (unsigned i = 0; i < RIG_STAGES_MAX; i++) {
+		struct rig_stage *job = &owner->stages[i];
+
+		if (job->from == from && (!request || job->stage.request == *request))
+			job->used = false;
+	}
+}
+
+static void say_working(struct rig_owner *owner, const struct rig_stage *job)
+{
+	struct peer_message message = { .kind = PEER_WORKING };
+
+	message.request = job->stage.request;
+	answer(owner, job->from, &message);
+}
+
+/* Return: when it wants its next turn. */
+static uint64_t work(struct rig_owner *owner)
+{
+	uint64_t now_ns = rig_now(owner->rig), next_ns = CLOCK_NEVER;
+
+	for (unsigned i = 0; i < RIG_STAGES_MAX; i++) {
+		struct rig_stage *job = &owner->stages[i];
+
+		if (!job->used)
+			continue;
+		if (job->ready_ns <= now_ns) {
+			job->used = false;
+			finish_stage(owner, job);
+			continue;
+		}
+		if (job->word_ns <= now_ns && !owner->wordless) {
+			say_working(owner, job);
+			job->word_ns = now_ns + PEER_WORKING_NS;
+		}
+		next_ns = job->ready_ns < next_ns ? job->ready_ns : next_ns;
+		if (job->word_ns > now_ns && job->word_ns < next_ns)
+			next_ns = job->word_ns;
+	}
+	return next_ns;
+}
+
+static void owner_told(void *context, struct transport_peer *from, const void *data, size_t len)
+{
+	struct rig_owner *owner = context;
+	struct peer_message message;
+
+	assert_int_equal(peer_message_decode(data, len, &message), 0);
+	switch (message.kind) {
+	case PEER_STAGE:
+		take_stage(owner, from, &message.stage);
+		return;
+	case PEER_CANCEL:
+		owner->cancel_count++;
+		cancel_stages(owner, from, &message.request);
+		return;
+	case PEER_RELEASE:
+		owner->release_count += message.release.count;
+		return;
+	case PEER_HITS:
+		owner->hit_count += message.hits.count;
+		return;
+	default:
+		fail_msg("kind %d", message.kind);
+	}
+}
+
+static void owner_told_down(void *context, struct transport_peer *peer, int status, const char *why)
+{
+	struct rig_owner *owner = context;
+
+	(void)status;
+	(void)why;
+	owner->down_count++;
+	cancel_stages(owner, peer, NULL);
+	transport_peer_set_context(peer, NULL);
+}
+
+void rig_say(struct rig_owner *owner, const struct peer_message *message)
+{
+	for (unsigned i = 0; i < RIG_STAGES_MAX; i++) {
+		if (owner->stages[i].from) {
+			(void)outbox_send(owner->outbox, owner->stages[i].from, message, NS_PER_S);
+			return;
+		}
+	}
+	fail_msg("nobody asked");
+}
+
+/* --- nodes */
+
+static uint8_t *map(void)
+{
+	void *memory = mmap(NULL, RIG_ARENA_LEN, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(memory, MAP_FAILED);
+	return memory;
+}
+
+static struct transport_config transport_config_of(const struct rig *rig)
+{
+	struct transport_config config;
+
+	assert_int_equal(option_defaults(&transport_options, &config), 0);
+	config.retry_min = 20 * NS_PER_MS;
+	config.retry_max = 200 * NS_PER_MS;
+	config.connect_timeout = NS_PER_S;
+	config.slice_len = 64 << 10;
+	config.reads_max = rig->reads_max;
+	return config;
+}
+
+static void open_transport(struct rig *rig, unsigned number, const struct identity *identity,
+			   const struct transport_events *events, struct counters *counters,
+			   struct transport **out)
+{
+	struct transport_config config = transport_config_of(rig);
+	const struct transport_environment environment = {
+		.clock = &rig->clock.clock,
+		.seed = number,
+		.identity = identity,
+		.events = *events,
+		.counters = counters,
+	};
+	char problem[TRANSPORT_PROBLEM_MAX];
+
+	assert_int_equal(loop_transport_open(rig->network, number, &config, &environment, out,
+					     problem, sizeof(problem)),
+			 0);
+	option_free(&transport_options, &config);
+}
+
+static void add_region(struct transport *transport, void *base, size_t len,
+		       enum transport_access access, uint32_t expected)
+{
+	char problem[TRANSPORT_PROBLEM_MAX];
+	uint32_t region;
+
+	assert_int_equal(transport_region_add(transport, base, len, access, &region, problem,
+					      sizeof(problem)),
+			 0);
+	assert_int_equal(region, expected);
+}
+
+static void listen_at(struct transport *transport)
+{
+	char problem[TRANSPORT_PROBLEM_MAX];
+	struct address address;
+
+	assert_int_equal(transport_listen(transport, &address, problem, sizeof(problem)), 0);
+}
+
+static void name_node(struct rig *rig, struct identity *identity, unsigned number)
+{
+	snprintf(identity->cluster, sizeof(identity->cluster), "rig");
+	identity->member = member(number);
+	identity->ring = rig->ring;
+	identity->boot = random_u64(&rig->random);
+}
+
+void rig_start(struct rig_owner *owner)
+{
+	struct rig *rig = owner->rig;
+	const struct transport_events events = { .context = owner,
+						 .message = owner_told,
+						 .down = owner_told_down };
+	size_t len;
+	void *memory;
+
+	name_node(rig, &owner->identity, owner->number);
+	owner->epoch = random_u64(&rig->random) | 1;
+	memset(owner->units, 0, sizeof(owner->units));
+	memset(owner->arena, 0xdd, RIG_ARENA_LEN);
+	assert_int_equal(
+		window_directory_create(RIG_ARENA_LEN, &owner->id, owner->epoch, &owner->directory),
+		0);
+	assert_int_equal(outbox_create(&rig->clock.clock, 512, &owner->outbox), 0);
+	open_transport(rig, owner->number, &owner->identity, &events, NULL, &owner->transport);
+	memory = window_directory_memory(owner->directory, &len);
+	add_region(owner->transport, owner->arena, RIG_ARENA_LEN, TRANSPORT_READABLE,
+		   PEER_REGION_ARENA);
+	add_region(owner->transport, memory, len, TRANSPORT_READABLE, PEER_REGION_DIRECTORY);
+	listen_at(owner->transport);
+}
+
+static void stop_owner(struct rig_owner *owner)
+{
+	transport_close(owner->transport);
+	owner->transport = NULL;
+	outbox_destroy(owner->outbox);
+	window_directory_destroy(owner->directory);
+	memset(owner->stages, 0, sizeof(owner->stages));
+}
+
+void rig_kill(struct rig_owner *owner)
+{
+	loop_kill(owner->rig->network, owner->number);
+	stop_owner(owner);
+}
+
+void rig_restart(struct rig_owner *owner)
+{
+	rig_kill(owner);
+	rig_start(owner);
+}
+
+static void make_owner(struct rig *rig, unsigned number)
+{
+	struct rig_owner *owner = &rig->owners[number];
+	struct address address = loop_address(number);
+
+	owner->rig = rig;
+	owner->number = number;
+	owner->id = member(number);
+	owner->arena = map();
+	rig_start(owner);
+	assert_int_equal(neighbours_update(rig->neighbours, &owner->id, &address), 0);
+}
+
+/* --- the reader's node */
+
+static void reader_told(void *context, struct transport_peer *from, const void *data, size_t len)
+{
+	struct rig *rig = context;
+	struct peer_message message;
+
+	if (peer_message_decode(data, len, &message)) {
+		counter_add(&rig->counters, PEERS_MALFORMED, 1);
+		transport_peer_disconnect(from);
+		return;
+	}
+	reader_message(rig->reader, from, &message);
+}
+
+static void reader_told_up(void *context, struct transport_peer *peer)
+{
+	reader_up(((struct rig *)context)->reader, peer);
+}
+
+static void reader_told_down(void *context, struct transport_peer *peer, int status,
+			     const char *why)
+{
+	reader_down(((struct rig *)context)->reader, peer, status, why);
+}
+
+static void evidence(void *context, const struct member_id *id, const char *why)
+{
+	struct rig *rig = context;
+
+	assert_non_null(why);
+	rig->evidence[id->bytes[0] - 1]++;
+}
+
+static void make_node(struct rig *rig)
+{
+	const struct transport_events events = { .context = rig,
+						 .message = reader_told,
+						 .up = reader_told_up,
+						 .down = reader_told_down };
+
+	name_node(rig, &rig->identity, 0);
+	rig->self = member(0);
+	rig->arena = map();
+	assert_int_equal(transport_counters_init(&rig->transport_counters), 0);
+	open_transport(rig, 0, &rig->identity, &events, &rig->transport_counters, &rig->transport);
+	add_region(rig->transport, rig->arena, RIG_ARENA_LEN, TRANSPORT_READABLE, 0);
+	assert_int_equal(outbox_create(&rig->clock.clock, 512, &rig->outbox), 0);
+}
+
+static void make_reader(struct rig *rig)
+{
+	const struct neighbours_setup neighbours_setup = {
+		.config = &rig->config,
+		.transport = rig->transport,
+		.counters = &rig->counters,
+		.evidence = evidence,
+		.context = rig,
+	};
+	struct reader_setup setup = {
+		.config = &rig->config,
+		.clock = &rig->clock.clock,
+		.seed = 5,
+		.counters = &rig->counters,
+		.latency = &rig->latency,
+		.outbox = rig->outbox,
+		.placement = rig->placement,
+		.self = rig->self,
+		.block_len = RIG_BLOCK_LEN,
+		.directory = rig->directory,
+	};
+	void *scratch;
+	size_t len;
+
+	assert_int_equal(neighbours_create(&neighbours_setup, &rig->neighbours), 0);
+	setup.neighbours = rig->neighbours;
+	assert_int_equal(reader_create(&setup, &rig->reader), 0);
+	scratch = reader_scratch(rig->reader, &len);
+	add_region(rig->transport, scratch, len, TRANSPORT_LANDING, 1);
+}
+
+void rig_place(struct rig *rig, const struct rig_plan *plan)
+{
+	struct placement_member members[RIG_OWNERS_MAX];
+	uint64_t now_ns = rig_now(rig);
+	unsigned count = 0;
+
+	for (unsigned i = plan->guest ? 1 : 0; i <= (plan->alone ? 0 : rig->owner_count); i++) {
+		bool is_new = i ? i + plan->newcomers > rig->owner_count : plan->newcomer;
+
+		members[count++] = (struct placement_member){
+			.id = member(i), .weight = 1 << 30, .storing_since_ns = is_new ? now_ns : 1
+		};
+	}
+	assert_int_equal(placement_update(rig->placement, members, count, NULL), 0);
+	rig->placement_changed = true;
+}
+
+/* To rank a million slots is what takes most of a test's time, so the last placement is kept for
+   the next rig of the same plan. */
+static struct {
+	struct rig_plan plan;
+	struct placement *placement;
+} kept;
+
+static bool ranks_alike(const struct rig_plan *a, const struct rig_plan *b)
+{
+	return a->owners == b->owners && a->newcomer == b->newcomer &&
+	       a->newcomers == b->newcomers && a->alone == b->alone && a->guest == b->guest;
+}
+
+static void open_placement(struct rig *rig, const struct rig_plan *plan)
+{
+	if (kept.placement && ranks_alike(&kept.plan, plan)) {
+		rig->placement = kept.placement;
+		kept.placement = NULL;
+		return;
+	}
+	assert_int_equal(placement_create(&rig->placement), 0);
+	rig_place(rig, plan);
+	rig->placement_changed = false;
+}
+
+static void close_placement(struct rig *rig)
+{
+	placement_destroy(kept.placement);
+	kept.placement = rig->placement;
+	kept.plan = rig->plan;
+	if (!rig->placement_changed)
+		return;
+	placement_destroy(kept.placement);
+	kept.placement = NULL;
+}
+
+static void make_object(struct rig *rig)
+{
+	rig->object = (struct store_object){
+		.version = { .backing = "s3",
+			     .bucket = "bucket",
+			     .key = "some/key",
+			     .etag = "etag",
+			     .size = OBJECT_BLOCKS * RIG_BLOCK_LEN },
+		.mtime_s = 77,
+		.dataset = "data",
+	};
+	object_id_of(&rig->object.version, &rig->object.id);
+}
+
+static int counters_of_peers(struct counters *counters)
+{
+	static struct counter_spec specs[PEERS_COUNTER_COUNT];
+
+	return counters_init(counters, "peers", specs, PEERS_COUNTER_COUNT);
+}
+
+void rig_open(struct rig *rig, const struct rig_plan *plan)
+{
+	static const uint8_t key[KEYRING_KEY_LEN] = { 7 };
+
+	memset(rig, 0, sizeof(*rig));
+	log_set_level(LOG_LEVEL_ERROR);
+	random_init(&rig->random, 1);
+	clock_manual_init(&rig->clock, 100000 * NS_PER_S, 0);
+	assert_int_equal(option_defaults(&peers_options, &rig->config), 0);
+	if (plan->failover_rate)
+		rig->config.failover_rate = plan->failover_rate;
+	rig->directory = plan->directory;
+	rig->reads_max = plan->reads_max ? plan->reads_max : 64;
+	assert_int_equal(counters_of_peers(&rig->counters), 0);
+	assert_int_equal(keyring_create(&rig->ring), 0);
+	assert_int_equal(keyring_add(rig->ring, key), 0);
+	assert_int_equal(loop_network_create(&rig->clock.clock, 3, &rig->network), 0);
+	rig->faults = loop_faults_none();
+	make_object(rig);
+	make_node(rig);
+	rig->plan = *plan;
+	rig->owner_count = plan->owners;
+	open_placement(rig, plan);
+	make_reader(rig);
+	for (unsigned i = 1; i <= plan->owners; i++)
+		make_owner(rig, i);
+}
+
+void rig_close(struct rig *rig)
+{
+	reader_stop(rig->reader);
+	for (uint64_t until_ns = rig_now(rig) + PATIENCE_NS; !reader_is_idle(rig->reader);) {
+		assert_true(rig_now(rig) < until_ns);
+		rig_step(rig);
+	}
+	neighbours_destroy(rig->neighbours);
+	transport_close(rig->transport);
+	reader_destroy(rig->reader);
+	outbox_destroy(rig->outbox);
+	assert_int_equal(rig_count(rig, PEERS_INFLIGHT), 0);
+	assert_int_equal(rig_count(rig, PEERS_BREAKERS_OPEN), 0);
+	for (unsigned i = 1; i <= rig->owner_count; i++) {
+		if (rig->owners[i].transport)
+			stop_owner(&rig->owners[i]);
+		munmap(rig->owners[i].arena, RIG_ARENA_LEN);
+	}
+	munmap(rig->arena, RIG_ARENA_LEN);
+	loop_network_destroy(rig->network);
+	close_placement(rig);
+	keyring_destroy(rig->ring);
+	counters_fini(&rig->counters);
+	counters_fini(&rig->transport_counters);
+	option_free(&peers_options, &rig->config);
+}
+
+/* --- time */
+
+void rig_step(struct rig *rig)
+{
+	uint64_t now_ns = rig_now(rig), next_ns = now_ns + NS_PER_MS, at_ns;
+
+	transport_poll(rig->transport);
+	rig->tick_ns = reader_tick(rig->reader);
+	for (unsigned i = 1; i <= rig->owner_count; i++) {
+		struct rig_owner *owner = &rig->owners[i];
+
+		if (!owner->transport || owner->stopped)
+			continue;
+		transport_poll(owner->transport);
+		at_ns = work(owner);
+		next_ns = at_ns < next_ns ? at_ns : next_ns;
+	}
+	next_ns = rig->tick_ns < next_ns ? rig->tick_ns : next_ns;
+	at_ns = loop_network_next_ns(rig->network);
+	if (at_ns <= now_ns) /* what waits for a stopped process */
+		at_ns = now_ns + STOPPED_STEP_NS;
+	next_ns = at_ns < next_ns ? at_ns : next_ns;
+	clock_manual_advance(&rig->clock, next_ns > now_ns ? next_ns - now_ns : 1000);
+}
+
+void rig_run(struct rig *rig, uint64_t ns)
+{
+	for (uint64_t until_ns = rig_now(rig) + ns; rig_now(rig) < until_ns;)
+		rig_step(rig);
+}
+
+void rig_wait_count(struct rig *rig, const unsigned *count, unsigned wanted)
+{
+	for (uint64_t until_ns = rig_now(rig) + PATIENCE_NS; *count < wanted;) {
+		assert_true(rig_now(rig) < until_ns);
+		rig_step(rig);
+	}
+}
+
+void rig_wait(struct rig *rig, struct rig_fetch *fetch)
+{
+	rig_wait_count(rig, &fetch->calls, 1);
+}
+
+/* --- fetches */
+
+static void fetch_done(struct peer_fetch *done)
+{
+	struct rig_fetch *fetch = (struct rig_fetch *)(void *)done;
+
+	fetch->calls++;
+	assert_int_equal(fetch->calls, 1);
+	fetch->done_ns = rig_now(fetch->rig);
+	fetch->right = done->outcome == PEER_FETCHED && is_right(done);
+	if (done->outcome == PEER_FETCHED)
+		assert_true(fetch->right);
+}
+
+static void start_fetch(struct rig *rig, struct rig_fetch *fetch, const struct window_key *key,
+			uint64_t block, uint64_t timeout_ns, bool serving)
+{
+	unsigned slot = rig->slots++ % RIG_UNITS;
+
+	*fetch = (struct rig_fetch){
+		.fetch = {
+			.key = *key,
+			.object = &rig->object,
+			.block = block,
+			.len = window_key_len(key, rig->object.version.size, RIG_BLOCK_LEN),
+			.dst = rig->arena + (size_t)slot * RIG_BLOCK_LEN,
+			.deadline_ns = rig_now(rig) + timeout_ns,
+			.serving = serving,
+			.done = fetch_done,
+		},
+		.rig = rig,
+	};
+	memset(fetch->fetch.dst, 0x55, fetch->fetch.len);
+	reader_start(rig->reader, &fetch->fetch);
+	assert_int_equal(fetch->calls, 0);
+}
+
+void rig_fetch(struct rig *rig, struct rig_fetch *fetch, uint64_t block, uint64_t timeout_ns)
+{
+	struct window_key key = window_block_key(&rig->object.id, block);
+
+	start_fetch(rig, fetch, &key, block, timeout_ns, false);
+}
+
+void rig_fetch_served(struct rig *rig, struct rig_fetch *fetch, uint64_t block, uint64_t timeout_ns)
+{
+	struct window_key key = window_block_key(&rig->object.id, block);
+
+	start_fetch(rig, fetch, &key, block, timeout_ns, true);
+}
+
+void rig_fetch_granule(struct rig *rig, struct rig_fetch *fetch, uint64_t granule,
+		       uint64_t timeout_ns)
+{
+	struct window_key key = window_granule_key(&rig->object.id, granule);
+
+	start_fetch(rig, fetch, &key, granule / (RIG_BLOCK_LEN / GRANULE_LEN), timeout_ns, false);
+}
+
+enum peer_outcome rig_get(struct rig *rig, uint64_t block)
+{
+	struct rig_fetch fetch;
+
+	rig_fetch(rig, &fetch, block, 10 * NS_PER_S);
+	rig_wait(rig, &fetch);
+	return fetch.fetch.outcome;
+}
+
+static bool is_member(const struct placement_member *ranked, int number)
+{
+	struct member_id id = member((unsigned)number);
+
+	return number < 0 || member_id_equal(&ranked->id, &id);
+}
+
+uint64_t rig_block(struct rig *rig, uint64_t from, int first, int second)
+{
+	const struct placement_table *table = placement_acquire(rig->placement);
+	const struct placement_member *owners[PLACEMENT_OWNERS_MAX];
+	uint64_t block = from;
+
+	for (;; block++) {
+		unsigned count =
+			placement_owners(table, placement_slot(&rig->object.id, block), owners);
+
+		assert_true(block < OBJECT_BLOCKS);
+		if (is_member(owners[0], first) &&
+		    (second < 0 || (count > 1 && is_member(owners[1], second))))
+			break;
+	}
+	placement_release(rig->placement, table);
+	return block;
+}
