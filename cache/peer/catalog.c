@@ -303,7 +303,7 @@ static void inbox_stop(struct catalog *catalog)
 	catalog->stopped = true;
 	inbox_take_locked(catalog, &inbox);
 	catalog->abandoned = catalog->flights;
-	TAILQ_FOREACH (flight, &inbox.landed, link)
+	for (flight = TAILQ_FIRST(&inbox.landed); flight; flight = TAILQ_NEXT(flight, link))
 		catalog->abandoned--;
 	pthread_mutex_unlock(&catalog->lock);
 	while ((flight = TAILQ_FIRST(&inbox.landed))) {
@@ -329,7 +329,7 @@ void catalog_stop(struct catalog *catalog)
 		route_forget(ask);
 		ask_fail(ask, -ECANCELED, "this node stops");
 	}
-	TAILQ_FOREACH (ask, &catalog->reading, link)
+	for (ask = TAILQ_FIRST(&catalog->reading); ask; ask = TAILQ_NEXT(ask, link))
 		route_cancel(ask);
 	while ((ask = TAILQ_FIRST(&catalog->stalled))) {
 		ask_move(ask, ASK_STALLED, NULL);

@@ -199,7 +199,7 @@ static uint64_t latest_deadline(const struct topic *topic)
 	uint64_t deadline_ns = 0;
 	const struct ask *ask;
 
-	TAILQ_FOREACH (ask, &topic->waiting, link)
+	for (ask = TAILQ_FIRST(&topic->waiting); ask; ask = TAILQ_NEXT(ask, link))
 		if (ask->deadline_ns > deadline_ns)
 			deadline_ns = ask->deadline_ns;
 	return deadline_ns;
@@ -458,7 +458,7 @@ void topics_down(struct catalog *catalog, const struct transport_peer *peer)
 {
 	struct topic *topic;
 
-	TAILQ_FOREACH (topic, &catalog->flying, flying)
+	for (topic = TAILQ_FIRST(&catalog->flying); topic; topic = TAILQ_NEXT(topic, flying))
 		topic_down(topic, peer);
 }
 

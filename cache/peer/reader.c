@@ -359,8 +359,10 @@ static void hopeful(void *context, struct neighbour *neighbour)
 	struct reader *reader = context;
 	struct pursuit *pursuit;
 
-	TAILQ_FOREACH (pursuit, &reader->pursuits, by_reader)
+	for (pursuit = TAILQ_FIRST(&reader->pursuits); pursuit;
+	     pursuit = TAILQ_NEXT(pursuit, by_reader)) {
 		pursuit_hopeful(pursuit, neighbour);
+	}
 }
 
 /* --- the reader */

@@ -392,8 +392,9 @@ static void check_mixed_segments(unsigned owned_percent, bool expect_room)
 		assert_true(store_has(rig.store, &object.store.id, 0));
 		assert_true(roles_count(&rig, 0, count, size) > count / 2);
 	} else {
-		/* Some find room above the watermark, until it is known that nothing gives way. */
-		assert_in_range(roles_fill(&rig, OWNED, size), 0, CAPACITY / 20 / size);
+		/* Some find room above the low watermark, until it is known that nothing gives way.
+		 */
+		assert_in_range(roles_fill(&rig, OWNED, size), 0, (CAPACITY - LOW) / size);
 		assert_int_equal(roles_count(&rig, 0, count, size), count);
 		assert_int_equal(store_replica_bytes(rig.store), (count - kept) * size);
 	}
