@@ -163,6 +163,32 @@ bool ucx_devices_rdma(void)
 	return entry_exists(RDMA_FOLDER, NULL, 0);
 }
 
+static bool same_host(const struct sockaddr *entry, const struct address *address)
+{
+	struct address host = { 0 };
+	struct address other = *address;
+
+	memcpy(&host.storage, entry,
+	       entry->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+					   : sizeof(struct sockaddr_in6));
+	address_set_port(&host, 0);
+	address_set_port(&other, 0);
+	return address_equal(&host, &other);
+}
+
+bool ucx_devices_have(const struct address *address)
+{
+	struct ifaddrs *entries;
+	bool found = false;
+
+	if (getifaddrs(&entries))
+		return true; /* then let UCX say what is wrong */
+	for (const struct ifaddrs *entry = entries; entry && !found; entry = entry->ifa_next)
+		found = has_ip(entry) && same_host(entry->ifa_addr, address);
+	freeifaddrs(entries);
+	return found;
+}
+
 /* The interfaces' names, for an error: "eth0, lo". */
 static void names_text(char *out, size_t size)
 {

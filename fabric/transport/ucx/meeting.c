@@ -429,6 +429,14 @@ int ucx_listen(struct ucx_backend *backend, const struct address *address,
 	int error;
 
 	address_set_port(&any_port, 0);
+	if (!address_is_any(address) && !ucx_devices_have(address)) {
+		address_text(address, text);
+		snprintf(problem, problem_size,
+			 "UCX cannot use %s, which no interface has (of 127.0.0.0/8 only 127.0.0.1 "
+			 "is lo's): listen at an address that `ip address` shows, or add this one",
+			 text);
+		return -EADDRNOTAVAIL;
+	}
 	param.sockaddr = (ucs_sock_addr_t){ .addr = (struct sockaddr *)&any_port.storage,
 					    .addrlen = address_len(&any_port) };
 	status = ucp_listener_create(backend->worker, &param, &backend->listener);

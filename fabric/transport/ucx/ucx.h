@@ -187,6 +187,10 @@ int ucx_devices_check(const struct option_strings *names, char *problem, size_t 
 /** ucx_devices_rdma() - whether there is a device that UCX could do RDMA with. */
 bool ucx_devices_rdma(void);
 
+/** ucx_devices_have() - whether an interface has this address (of any port), as UCX wants it: the
+ *  rest of 127.0.0.0/8 can be listened at, but UCX says that it is unreachable. */
+bool ucx_devices_have(const struct address *address);
+
 /** ucx_devices_node() - the NUMA node of an interface, -1: not known. */
 int ucx_devices_node(const char *name);
 

@@ -317,6 +317,21 @@ static void test_arm__with_nothing_to_do__sleeps_until_there_is(void **state)
 	rig_wait(&read.dones, 1, "the read");
 }
 
+/* It can be listened at, but nobody would ever reach us. */
+static void test_listen__at_an_address_of_no_interface__says_so(void **state)
+{
+	uint8_t offer[TRANSPORT_OFFER_MAX];
+	char problem[TRANSPORT_PROBLEM_MAX] = "";
+	struct address at;
+
+	(void)state;
+	assert_int_equal(address_parse("127.0.0.2:7471", 0, &at, problem, sizeof(problem)), 0);
+	assert_int_equal(
+		transport_ucx_ops.listen(reader.backend, &at, offer, problem, sizeof(problem)),
+		-EADDRNOTAVAIL);
+	assert_non_null(strstr(problem, "127.0.0.2:7471, which no interface has"));
+}
+
 int main(void)
 {
 #define SESSION_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -331,6 +346,7 @@ int main(void)
 		SESSION_TEST(test_send__to_one_that_has_stopped__is_bounded_and_ends),
 		SESSION_TEST(test_region_remove__while_it_is_read__ends_the_connection),
 		SESSION_TEST(test_arm__with_nothing_to_do__sleeps_until_there_is),
+		SESSION_TEST(test_listen__at_an_address_of_no_interface__says_so),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
