@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from contenders import BLOCK_LEN, READAHEAD_LEN
-from dataset import FILES_PER_DIRECTORY, file_key
+from dataset import FILE_LEN, file_key
 from fabric import bench_tcp, bench_verbs
 from gossip import bench_gossip
 from machine import Failed, MemoryPeak, children_cpu_seconds, drop_caches, run
@@ -37,6 +37,7 @@ class Bench:
         self.sizes = sizes
         self.say = say
         self.url = None
+        self.file_urls = None
         self.wire = None
 
     def in_turn(self, repetition, session, contenders=None):
@@ -109,18 +110,34 @@ def ceiling(bench, who, part_len):
     """What the gateway gives to curl: one process, 8 requests in parallel, each of @part_len."""
     bench.url = bench.url or bench.dataset.server.signed_url(OBJECT)
     size = bench.sizes["object"]
-    requests = [f'url = "{bench.url}"\noutput = "{os.devnull}"\nrange = {off}-'
-                f"{min(off + part_len, size) - 1}\nfail\n" for off in range(0, size, part_len)]
+    requests = [f'url = "{bench.url}"\nrange = {off}-{min(off + part_len, size) - 1}\n'
+                for off in range(0, size, part_len)]
+    bench.sequential("cold", who, *curl(requests, size))
+
+
+def files_ceiling(bench):
+    """The same of the small files: every key known, no LIST, no HEAD, no file system."""
+    count = bench.sizes["files"]
+    server = bench.dataset.server
+    bench.file_urls = bench.file_urls or [server.signed_url(file_key(index))
+                                          for index in range(count)]
+    found, cpu = curl([f'url = "{url}"\n' for url in bench.file_urls], count * FILE_LEN)
+    bench.files("files_cold", "curl", found | {"files": count}, cpu)
+
+
+def curl(requests, total):
+    """One process for all, CEILING_PARALLEL at a time: (what it found, its CPU seconds)."""
+    config = "next\n".join(f'{request}output = "{os.devnull}"\nfail\n' for request in requests)
     drop_caches()
     started, cpu = time.monotonic(), children_cpu_seconds()
     done = subprocess.run(["curl", "--silent", "--show-error", "--no-progress-meter", "--noproxy",
                            "*", "--parallel", "--parallel-immediate", "--parallel-max",
-                           str(CEILING_PARALLEL), "--config", "-"], input="next\n".join(requests),
+                           str(CEILING_PARALLEL), "--config", "-"], input=config,
                           capture_output=True, text=True, timeout=600, check=False)
     if done.returncode != 0:
         raise Failed(f"curl: exit status {done.returncode}: {done.stderr.strip()[-300:]}")
-    found = {"bytes": size, "seconds": time.monotonic() - started}
-    bench.sequential("cold", who, found, children_cpu_seconds() - cpu)
+    found = {"bytes": total, "seconds": time.monotonic() - started}
+    return found, children_cpu_seconds() - cpu
 
 
 def direct_read(path):
@@ -153,6 +170,7 @@ def bound_mib(cenote):
 
 def bench_files(bench, repetition):
     """files"""
+    files_ceiling(bench)
     bench.in_turn(repetition, lambda contender: files_session(bench, contender))
     path = bench.raw.path("files")
     drop_caches()

@@ -5,6 +5,7 @@
 #include "tools/bw/client.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -370,6 +371,12 @@ static void measure(struct client *client)
 			"cenote-bw: the server has %u more connections: speeds and its processor "
 			"time are shared with them\n",
 			others - client->plan.connections);
+	client->report.rails_lost = counter_get(&client->setup.counters, TRANSPORT_RAILS_LOST);
+	if (client->report.rails_lost > 0)
+		fprintf(stderr,
+			"cenote-bw: rails lost while measuring: %" PRIu64
+			"; what they had under way went over those that were left\n",
+			client->report.rails_lost);
 	if (report_end(&client->report, client->problem[0] ? client->problem : NULL) != 0)
 		problem_keep(client, "the report could not be written to stdout");
 	report_fini(&client->report);

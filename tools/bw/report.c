@@ -182,12 +182,12 @@ int report_add(struct report *report, const struct report_row *row, const struct
 static int json_end(struct report *report, const char *problem)
 {
 	const struct plan *plan = report->header.plan;
-	json_t *object =
-		json_pack("{s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:s?, s:O}", "version",
-			  CENOTE_VERSION, "server", report->header.server, "transport",
-			  report->header.transport, "threads", (int)plan->threads, "connections",
-			  (int)plan->connections, "bidirectional", plan->bidirectional, "verify",
-			  plan->verify, "problem", problem, "results", report->results);
+	json_t *object = json_pack(
+		"{s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:I, s:s?, s:O}", "version", CENOTE_VERSION,
+		"server", report->header.server, "transport", report->header.transport, "threads",
+		(int)plan->threads, "connections", (int)plan->connections, "bidirectional",
+		plan->bidirectional, "verify", plan->verify, "rails_lost",
+		(json_int_t)report->rails_lost, "problem", problem, "results", report->results);
 	int error = object ? json_dumpf(object, report->out, JSON_INDENT(2)) : -1;
 
 	fputc('\n', report->out);

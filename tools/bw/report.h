@@ -47,6 +47,7 @@ struct report {
 	json_t *results;     /* an array; NULL without json */
 	enum plan_test test; /* of the last row */
 	unsigned rows;
+	uint64_t rails_lost; /* the caller's to set before report_end() */
 };
 
 /** report_init() - prints who measures what. @header: what it points to outlives the report.
