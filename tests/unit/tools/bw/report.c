@@ -69,6 +69,7 @@ static char *render(bool json, const char *problem)
 	assert_int_equal(report_init(&report, &header, json, out), 0);
 	assert_int_equal(report_add(&report, &bandwidth_row, NULL), 0);
 	assert_int_equal(report_add(&report, &latency_row, NULL), 0);
+	report.rails_lost = 1;
 	assert_int_equal(report_end(&report, problem), 0);
 	report_fini(&report);
 	report_fini(&report);
@@ -101,6 +102,7 @@ static void test_json__two_tests__what_the_table_has_and_more(void **state)
 	assert_non_null(object);
 	assert_string_equal(json_string_value(json_object_get(object, "problem")),
 			    "something was wrong");
+	assert_int_equal(json_integer_value(json_object_get(object, "rails_lost")), 1);
 	results = json_object_get(object, "results");
 	assert_int_equal(json_array_size(results), 2);
 	assert_int_equal(
