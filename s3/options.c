@@ -73,7 +73,8 @@ static const struct option s3_table[] = {
 		  .max = 300 * NS_PER_S, .help = "Limit for opening a connection."),
 	S3_OPTION(stall_timeout, OPTION_DURATION, .default_text = "5 s", .min = 10 * NS_PER_MS,
 		  .max = 3600 * NS_PER_S,
-		  .help = "Time without a byte after which an attempt is given up and repeated."),
+		  .help = "Time without a byte after which an attempt is given up and repeated; "
+			  "after one that brought none the next may take twice as long."),
 	S3_OPTION(retry_scale, OPTION_DURATION, .default_text = "100 ms", .min = NS_PER_MS,
 		  .max = 5 * NS_PER_S,
 		  .help = "Pause before a repetition: random, up to this times 2^n, at most 5 s."),

@@ -149,6 +149,7 @@ struct s3_request {
 		uint64_t cost; /* bytes that the budget was charged for the attempt */
 		unsigned attempts;
 		unsigned retry_step; /* exponent of the next pause */
+		unsigned stalls;     /* attempts in a row that brought no byte in time */
 		unsigned engine;     /* runs the attempt */
 		int state;	     /* enum request_state in engine/scheduler.h */
 		bool skew_corrected, credentials_refreshed;

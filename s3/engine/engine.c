@@ -20,9 +20,10 @@
 /* How long the source of credentials is given before a request tries again. */
 #define RENEWAL_PAUSE_NS (200 * NS_PER_MS)
 /* A thread is busy when it computes this much of its time, and is not any more below the other. */
-#define BUSY_WINDOW_NS	(20 * NS_PER_MS)
-#define BUSY_PERCENT	85
-#define RELAXED_PERCENT 70
+#define BUSY_WINDOW_NS	    (20 * NS_PER_MS)
+#define BUSY_PERCENT	    85
+#define RELAXED_PERCENT	    70
+#define STALL_DOUBLINGS_MAX 5
 
 /* The engine whose thread this is. */
 static _Thread_local const struct engine *own_engine;
@@ -134,10 +135,21 @@ static void conclude(struct engine *engine, struct attempt *attempt, CURLcode co
 	settle(engine, attempt);
 }
 
+/* How long this attempt may be without a byte: twice as long as the one before that stalled, or a
+ * service that is slower than stall_timeout would be asked again and again and never be heard. */
+static uint64_t patience_ns(const struct engine *engine, const struct attempt *attempt)
+{
+	unsigned doublings = attempt->request->own.stalls;
+
+	if (doublings > STALL_DOUBLINGS_MAX)
+		doublings = STALL_DOUBLINGS_MAX;
+	return engine->client->config->stall_timeout << doublings;
+}
+
 static uint64_t next_look_ns(const struct engine *engine, const struct attempt *attempt)
 {
-	uint64_t stalled_ns =
-		clock_after_ns(attempt->last_byte_ns, engine->client->config->stall_timeout);
+	uint64_t stalled_ns = clock_after_ns(attempt->last_byte_ns, patience_ns(engine, attempt));
+
 	return stalled_ns < attempt->request->deadline_ns ? stalled_ns
 							  : attempt->request->deadline_ns;
 }
@@ -166,16 +178,17 @@ static void judge_late(struct engine *engine, struct attempt *attempt, uint64_t 
 	const char *authority = text_get(&attempt->authority);
 	bool answered = attempt->response.http_status != 0;
 
-	if (attempt->request->deadline_ns <= now_ns)
+	if (attempt->request->deadline_ns <= now_ns) {
 		attempt_judge(attempt, STATUS_FINAL, -ETIMEDOUT,
 			      answered ? "deadline passed in the middle of the answer from %s"
 				       : "no answer from %s before the deadline",
 			      authority);
-	else
-		attempt_judge(attempt, STATUS_RETRY, -ETIMEDOUT,
-			      answered ? "%s stopped sending for %.1f s"
-				       : "no answer from %s for %.1f s",
-			      authority, (double)engine->client->config->stall_timeout / NS_PER_S);
+		return;
+	}
+	attempt_judge(attempt, STATUS_RETRY, -ETIMEDOUT,
+		      answered ? "%s stopped sending for %.1f s" : "no answer from %s for %.1f s",
+		      authority, (double)patience_ns(engine, attempt) / NS_PER_S);
+	attempt->request->own.stalls = attempt->received ? 0 : attempt->request->own.stalls + 1;
 }
 
 static void look_after_late(struct engine *engine)

@@ -298,7 +298,7 @@ static void test_s3_get__endless_failure__ends_at_the_deadline(void **state)
 		struct step steps[SCRIPT_STEPS] = { rows[i].step };
 		struct scene *scene = scene_begin(steps);
 		struct s3_get get = make_get(scene, OBJECT_ETAG);
-		get.request.deadline_ns = fixture_deadline(400);
+		get.request.deadline_ns = fixture_deadline(800);
 		assert_int_equal(fixture_get(&scene->fixture, &get), -ETIMEDOUT);
 		if (!strstr(get.request.problem, rows[i].problem))
 			fail_msg("row %zu: '%s'", i, get.request.problem);
@@ -306,6 +306,25 @@ static void test_s3_get__endless_failure__ends_at_the_deadline(void **state)
 		assert_int_equal(fixture_counter(&scene->fixture, S3_DEADLINES), 1);
 		scene_end(scene);
 	}
+}
+
+/* One that is only slow is heard in the end, since it is not asked anew all the time. */
+static void test_s3_get__no_answer_at_all__is_asked_ever_more_rarely(void **state)
+{
+	struct step steps[SCRIPT_STEPS];
+	struct scene *scene;
+	struct s3_get get;
+
+	(void)state;
+	for (unsigned i = 0; i < SCRIPT_STEPS; i++)
+		steps[i] = (struct step){ .act = ACT_HANG };
+	scene = scene_begin(steps);
+	get = make_get(scene, NULL);
+	/* asked at 0, after 200 ms, after 400 more; the next time would be after 800 more */
+	get.request.deadline_ns = fixture_deadline(1300);
+	assert_int_equal(fixture_get(&scene->fixture, &get), -ETIMEDOUT);
+	assert_in_range(scene->object.seen, 1, 3);
+	scene_end(scene);
 }
 
 static void test_s3_get__deadline_already_passed__is_not_sent(void **state)
@@ -396,6 +415,7 @@ int main(void)
 		cmocka_unit_test(
 			test_s3_get__whole_object_from_a_server_without_ranges__is_accepted),
 		cmocka_unit_test(test_s3_get__endless_failure__ends_at_the_deadline),
+		cmocka_unit_test(test_s3_get__no_answer_at_all__is_asked_ever_more_rarely),
 		cmocka_unit_test(test_s3_get__deadline_already_passed__is_not_sent),
 		cmocka_unit_test(test_s3_get__nobody_listens__says_so_and_ends_at_the_deadline),
 		cmocka_unit_test(test_s3_get__what_cannot_be_asked_for__is_einval),
