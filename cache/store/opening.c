@@ -325,6 +325,7 @@ void directory_close(struct directory *d)
 			log_warning("store.index", "directory=%s last commit: error=\"%s\"",
 				    d->path, error_text(error));
 	}
+	handouts_clear(&d->handouts);
 	index_close(d->index);
 	d->index = NULL;
 	segments_fini(&d->segments);
