@@ -5,6 +5,33 @@
 
 #include "cache/core.h"
 
+/* The block is missing on the SSD, of an object that is nearly whole there. What is in memory is
+ * written once more; else it is fetched, for who has the object open. */
+void cache_block_lost(void *context, const struct object_id *id, uint64_t block)
+{
+	struct cache *cache = context;
+	struct cache_object *object = cache_object_find(cache, id);
+	struct window_key key = window_block_key(id, block);
+	struct cache_object *kept = object;
+	struct window_entry *entry;
+
+	if (!object)
+		return;
+	pthread_mutex_lock(&cache->lock);
+	entry = window_find(&cache->window, &key);
+	if (entry && entry->state == WINDOW_CLEAN && !cache->stopping && !object->transient) {
+		entry->object = object;
+		object->pending_bytes += entry->len;
+		kept = NULL;
+		window_set_state(&cache->window, entry, WINDOW_DIRTY);
+	}
+	pthread_mutex_unlock(&cache->lock);
+	if (!entry && !object->transient && !atomic_load(&object->obsolete))
+		cache_prefetch(cache, object, block * cache->block_len, 1);
+	cache_object_put(kept);
+	cache_writes_start(cache);
+}
+
 void cache_handout_allow(struct cache *cache, unsigned index, bool allowed)
 {
 	store_handout_allow(cache->store, index, allowed);

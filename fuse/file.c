@@ -1,7 +1,8 @@
 /*
  * file.c - OPEN, READ, RELEASE.
  *
- * A file is opened for direct I/O: bytes go from the arena's frames to the reader in one writev(2),
+ * A file that is complete on the SSD is opened in passthrough (passthrough.h): the kernel reads it
+ * there, and no READ comes. Others are opened for direct I/O: bytes go from the arena's frames to the reader in one writev(2),
  * and the kernel keeps no second copy. A handle holds a reference to its object version, so that an
  * old one goes on while a new one has its name.
  */
@@ -23,6 +24,7 @@ struct open_file {
 	uint64_t id;
 	struct cache_object *object;
 	uint64_t size;
+	int backing_id; /* passthrough; or 0 */
 	_Atomic unsigned refs;
 	_Atomic bool read; /* the siblings have been thought of */
 	pthread_mutex_t lock;
@@ -74,6 +76,8 @@ static void handle_close(struct open_file *handle)
 	LIST_REMOVE(handle, link);
 	pthread_mutex_unlock(&mount->lock);
 	counter_sub(&mount->counters, MOUNT_HANDLES, 1);
+	if (handle->backing_id)
+		passthrough_release(mount, handle->id);
 	handle_put(handle);
 }
 
@@ -88,6 +92,23 @@ void files_close(struct mount *mount)
 }
 
 /* --- OPEN ----------------------------------------------------------------------------------- */
+
+static int handle_make(struct mount *mount, const struct namespace_file *file,
+		       struct cache_object *object, struct open_file **out_handle)
+{
+	struct open_file *handle;
+	int id = passthrough_open(mount, file, object);
+
+	if (id < 0)
+		return id;
+	handle = handle_create(mount, file, object);
+	if (handle)
+		handle->backing_id = id;
+	else if (id > 0)
+		passthrough_release(mount, file->id);
+	*out_handle = handle;
+	return handle ? 0 : -ENOMEM;
+}
 
 /* A version that the backing store has refused is not opened again: ESTALE makes the kernel look
  * the name up, and what it then finds is opened, be it the same version. */
@@ -105,14 +126,24 @@ static int handle_open(struct mount *mount, uint64_t id, struct open_file **out_
 		namespace_refused(mount->ns, id);
 		err = -ESTALE;
 	}
-	if (!err) {
-		*out_handle = handle_create(mount, file, object);
-		err = *out_handle ? 0 : -ENOMEM;
-	}
+	if (!err)
+		err = handle_make(mount, file, object, out_handle);
 	if (err)
 		cache_object_put(object);
 	namespace_file_free(file);
 	return err;
+}
+
+static void siblings_fetch(struct open_file *handle);
+
+/* No READ of it will come. */
+static void opened_passthrough(struct open_file *handle)
+{
+	struct counters *counters = &handle->mount->counters;
+
+	counter_add(counters, MOUNT_OPENS_PASSTHROUGH, 1);
+	counter_add(counters, MOUNT_PASSTHROUGH_BYTES, handle->size);
+	siblings_fetch(handle);
 }
 
 void op_open(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
@@ -134,10 +165,16 @@ void op_open(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 		return;
 	}
 	info_set_handle(info, handle);
-	info->direct_io = 1;
-	info->keep_cache = 1; /* pages that a mapping has brought in are this version's */
-	if (fuse_reply_open(fuse, info) != 0)
+	if (handle->backing_id == 0) {
+		info->direct_io = 1;
+		info->keep_cache = 1; /* pages that a mapping brought in are this version's */
+	}
+	atomic_fetch_add(&handle->refs, 1); /* for us: RELEASE may follow the reply at once */
+	if (channel_reply_open(fuse, info, handle->backing_id) != 0)
 		handle_close(handle); /* interrupted: there will be no RELEASE */
+	else if (handle->backing_id)
+		opened_passthrough(handle);
+	handle_put(handle);
 }
 
 void op_release(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)

@@ -292,8 +292,10 @@ static void commit_group(struct group *group)
 	if (!error)
 		queue_written(group);
 	end_group(group, error == 0);
-	for (unsigned i = 0; i < group->dropped_count && !error; i++)
+	for (unsigned i = 0; i < group->dropped_count && !error; i++) {
 		holes_forgotten(d, &group->dropped[i]);
+		handouts_queue(&d->handouts, &group->dropped[i].id); /* to be made whole */
+	}
 	for (unsigned i = 0; i < group->emptied_count && !error; i++)
 		sweep_forgotten(d, &group->emptied[i]);
 	directory_measure(d);

@@ -72,6 +72,12 @@ struct replaces {
 	struct object_id ids[REPLACES_MAX];
 };
 
+/* Who may have the bytes of a block that is missing. */
+struct store_lost {
+	void (*lost)(void *context, const struct object_id *id, uint64_t block);
+	void *context;
+};
+
 struct directory {
 	/* never change */
 	char *path;
@@ -92,6 +98,7 @@ struct directory {
 	uint64_t uncommitted_max; /* bytes written and not committed: the writer waits */
 	uint64_t index_map_len;
 
+	const struct store_lost *_Atomic lost;	 /* NULL: nobody */
 	const struct store_owner *_Atomic owner; /* NULL: this node owns all there is */
 	_Atomic uint64_t cuts; /* counts blocks about to be punched: a reader may have seen them */
 	_Atomic bool no_punch; /* the file system cannot */
@@ -286,7 +293,8 @@ bool handout_sealed_at(const struct directory *directory, const char *path);
 
 struct handout_query {
 	struct object_id id;
-	uint64_t size;
+	uint64_t size, resident;
+	uint32_t dataset;
 	bool complete; /* in a file of its own, all blocks committed */
 };
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define TURNOVER_SHARE	64 /* of the low watermark: room made at once for new replicas */
+#define DATASETS_TOUCHED_MAX 64
 #define SAMPLE_ATTEMPTS 4  /* samples in a row that give nothing new */
 
 /* --- picking --- */
@@ -264,12 +265,25 @@ static int try_replicas(struct evict_batch *batch, uint64_t goal)
 	return more == -ENOSPC ? 0 : more;
 }
 
+/* What is open by passthrough is in use, although nobody asks us for it. */
+static void touch_handed_out(struct directory *d)
+{
+	uint32_t numbers[DATASETS_TOUCHED_MAX];
+	unsigned count = handouts_datasets(&d->handouts, numbers, DATASETS_TOUCHED_MAX);
+
+	pthread_mutex_lock(&d->lock);
+	for (unsigned i = 0; i < count; i++)
+		datasets_touch(&d->policy.datasets, numbers[i]);
+	pthread_mutex_unlock(&d->lock);
+}
+
 static int try_policy(struct evict_batch *batch)
 {
 	struct directory *d = batch->directory;
 	struct policy_space space;
 	int error = 0;
 
+	touch_handed_out(d);
 	pthread_mutex_lock(&d->lock);
 	space = directory_space_locked(d);
 	batch->who = d->policy.ops->victim(&d->policy, &space);

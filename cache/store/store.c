@@ -25,6 +25,7 @@ struct store {
 	unsigned count;
 	struct directory *directories[DIRECTORIES_MAX];
 	struct store_owner owner;
+	struct store_lost lost;
 	bool stuck; /* a disk holds requests: nothing may be freed */
 };
 
@@ -311,6 +312,15 @@ void store_obsolete(struct store *store, const struct object_id *id)
 }
 
 /* --- handing files out --- */
+
+void store_set_lost(struct store *store,
+		    void (*lost)(void *context, const struct object_id *id, uint64_t block),
+		    void *context)
+{
+	store->lost = (struct store_lost){ .lost = lost, .context = context };
+	for (unsigned i = 0; i < store->count; i++)
+		atomic_store(&store->directories[i]->lost, &store->lost);
+}
 
 void store_handout_allow(struct store *store, unsigned index, bool allowed)
 {

@@ -204,6 +204,15 @@ uint64_t store_replica_bytes(struct store *store);
 
 /* --- handing files out --- */
 
+/**
+ * store_set_lost() - whom to tell that a block is missing of an object that was, or nearly is,
+ * complete: it may have the bytes, and write them again. A hint.
+ * @lost: any thread of the store, with no lock held; must not block; until store_stop().
+ */
+void store_set_lost(struct store *store,
+		    void (*lost)(void *context, const struct object_id *id, uint64_t block),
+		    void *context);
+
 /** store_handout_allow() - whether files of directory @index are wanted: they are verified in the
  *  background then, as they become complete or are asked for. At first they are not. */
 void store_handout_allow(struct store *store, unsigned index, bool allowed);

@@ -58,6 +58,20 @@ void version_of(const struct namespace *ns, const struct node *node, char key[NA
 	};
 }
 
+/* What a new node has of its version. */
+static void set_identity(struct namespace *ns, struct node *node)
+{
+	const struct namespace_settings *settings = &ns->settings;
+	struct object_version version;
+	char key[NAMES_KEY_MAX + 1];
+	struct object_id id;
+
+	version_of(ns, node, key, &version);
+	object_id_of(&version, &id);
+	node->ino = bytes_get_u64(id.bytes);
+	node->passthrough = settings->passthrough && settings->passthrough(settings->context, &id);
+}
+
 static uint64_t ino_of(const struct object_version *version)
 {
 	struct object_id id;
@@ -121,16 +135,36 @@ static struct node *child_create(struct namespace *ns, struct node *parent, enum
 	return node;
 }
 
+struct node *version_successor(struct namespace *ns, struct node *before)
+{
+	uint64_t checked_ns = before->checked_ns;
+	struct node *node = child_create(ns, before->parent, NODE_FILE, before->entry,
+					 node_name(before), before->name_len, node_etag(before));
+
+	if (!node)
+		return NULL;
+	node->size = before->size;
+	node->mtime_s = before->mtime_s;
+	node->confirmed = before->confirmed;
+	node->checked_ns = checked_ns;
+	node->made_ns = clock_now_ns(ns->settings.clock);
+	set_identity(ns, node);
+	return node;
+}
+
 struct node *version_file(struct namespace *ns, struct node *parent, const char *name,
 			  size_t name_len, const struct version_meta *meta, uint64_t checked_ns)
 {
 	struct node *before = node_child(&ns->nodes, parent, name, name_len);
 	bool same = before && file_is(before, meta);
-	struct object_version version;
-	char key[NAMES_KEY_MAX + 1];
 	struct node *node = before;
 	bool confirmed = false;
 
+	if (same && before->superseded && !before->outdated) {
+		node = before = version_successor(ns, before);
+		if (!node)
+			return NULL;
+	}
 	if (before && !before->outdated && before->checked_ns > checked_ns)
 		return before;
 	if (!same || before->outdated) {
@@ -143,8 +177,8 @@ struct node *version_file(struct namespace *ns, struct node *parent, const char 
 			return NULL;
 		node->size = meta->size;
 		node->confirmed = confirmed;
-		version_of(ns, node, key, &version);
-		node->ino = ino_of(&version);
+		node->made_ns = before ? clock_now_ns(ns->settings.clock) : 0;
+		set_identity(ns, node);
 	}
 	node->mtime_s = meta->mtime_s;
 	node->checked_ns = checked_ns;

@@ -44,6 +44,8 @@ static int query_complete(struct index_txn *txn, void *argument)
 	if (error)
 		return error;
 	query->size = record.size;
+	query->resident = record.segment ? record.size : record.resident;
+	query->dataset = record.dataset;
 	query->complete = !record.segment && record.size > 0 && record.resident == record.size;
 	return 0;
 }
@@ -55,7 +57,7 @@ int handout_look(struct directory *d, struct handout_query *query)
 }
 
 /* The file, opened and sealed; or why it is not to be handed out. */
-static int open_sealed(struct directory *d, const struct object_id *id)
+static int open_sealed(struct directory *d, const struct object_id *id, uint32_t *out_dataset)
 {
 	struct handout_query query = { .id = *id };
 	char path[STORE_PATH_LEN];
@@ -65,6 +67,7 @@ static int open_sealed(struct directory *d, const struct object_id *id)
 	error = handout_look(d, &query);
 	if (error || !query.complete)
 		return -ESTALE;
+	*out_dataset = query.dataset;
 	layout_object_path(id, path);
 	fd = openat(d->layout.root_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
@@ -83,7 +86,7 @@ static int open_sealed(struct directory *d, const struct object_id *id)
 	return fd;
 }
 
-static int take_fd(struct directory *d, const struct object_id *id)
+static int take_fd(struct directory *d, const struct object_id *id, uint32_t *out_dataset)
 {
 	bool held;
 	int fd;
@@ -93,7 +96,7 @@ static int take_fd(struct directory *d, const struct object_id *id)
 	pthread_mutex_unlock(&d->lock);
 	if (!held)
 		return -EAGAIN;
-	fd = open_sealed(d, id);
+	fd = open_sealed(d, id, out_dataset);
 	pthread_mutex_lock(&d->lock);
 	pending_release(&d->pending, id);
 	pthread_mutex_unlock(&d->lock);
@@ -103,6 +106,7 @@ static int take_fd(struct directory *d, const struct object_id *id)
 int directory_handout(struct directory *d, const struct object_id *id, int *out_fd,
 		      uint64_t *out_ticket)
 {
+	uint32_t dataset = 0;
 	uint64_t ticket;
 	int fd = -EAGAIN;
 
@@ -110,9 +114,9 @@ int directory_handout(struct directory *d, const struct object_id *id, int *out_
 		return -EAGAIN;
 	ticket = handouts_ticket(&d->handouts, id);
 	if (ticket)
-		fd = take_fd(d, id);
+		fd = take_fd(d, id, &dataset);
 	/* Whoever takes a block away forgets the verification first: what still has it is whole. */
-	if (fd >= 0 && !handouts_use(&d->handouts, id, ticket)) {
+	if (fd >= 0 && !handouts_use(&d->handouts, id, ticket, dataset)) {
 		close(fd);
 		fd = -EAGAIN;
 	}

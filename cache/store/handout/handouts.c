@@ -22,8 +22,9 @@ struct handout {
 	struct object_id id;
 	enum handout_state state;
 	unsigned users;
+	uint32_t dataset;
 	uint64_t ticket;
-	TAILQ_ENTRY(handout) link; /* while QUEUED */
+	TAILQ_ENTRY(handout) link; /* queue while QUEUED, used while there are users */
 	UT_hash_handle hh;
 };
 
@@ -33,6 +34,7 @@ void handouts_init(struct handouts *handouts)
 	CHECK(pthread_mutex_init(&handouts->lock, NULL) == 0);
 	thread_cond_init(&handouts->wake);
 	TAILQ_INIT(&handouts->queue);
+	TAILQ_INIT(&handouts->used);
 }
 
 static struct handout *find_locked(const struct handouts *handouts, const struct object_id *id)
@@ -51,6 +53,8 @@ static void remove_locked(struct handouts *handouts, struct handout *handout)
 	}
 	if (handout->state == HANDOUT_VERIFIED)
 		handouts->verified--;
+	if (handout->users > 0)
+		TAILQ_REMOVE(&handouts->used, handout, link);
 	/* It is in the table, so there is one. */
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	HASH_DELETE(hh, handouts->table, handout);
@@ -65,6 +69,7 @@ void handouts_clear(struct handouts *handouts)
 	handout = handouts->table;
 	HASH_CLEAR(hh, handouts->table);
 	TAILQ_INIT(&handouts->queue);
+	TAILQ_INIT(&handouts->used);
 	handouts->queued = handouts->verified = 0;
 	pthread_mutex_unlock(&handouts->lock);
 	for (; handout; handout = next) {
@@ -156,7 +161,8 @@ uint64_t handouts_ticket(struct handouts *handouts, const struct object_id *id)
 	return ticket;
 }
 
-bool handouts_use(struct handouts *handouts, const struct object_id *id, uint64_t ticket)
+bool handouts_use(struct handouts *handouts, const struct object_id *id, uint64_t ticket,
+		  uint32_t dataset)
 {
 	struct handout *handout;
 	bool same;
@@ -164,8 +170,10 @@ bool handouts_use(struct handouts *handouts, const struct object_id *id, uint64_
 	pthread_mutex_lock(&handouts->lock);
 	handout = find_locked(handouts, id);
 	same = handout && handout->ticket == ticket;
-	if (same)
-		handout->users++;
+	if (same && handout->users++ == 0) {
+		handout->dataset = dataset;
+		TAILQ_INSERT_TAIL(&handouts->used, handout, link);
+	}
 	pthread_mutex_unlock(&handouts->lock);
 	return same;
 }
@@ -178,7 +186,8 @@ void handouts_unuse(struct handouts *handouts, const struct object_id *id, uint6
 	handout = find_locked(handouts, id);
 	if (handout && handout->ticket == ticket) {
 		CHECK(handout->users > 0);
-		handout->users--;
+		if (--handout->users == 0)
+			TAILQ_REMOVE(&handouts->used, handout, link);
 	}
 	pthread_mutex_unlock(&handouts->lock);
 }
@@ -193,6 +202,26 @@ bool handouts_in_use(struct handouts *handouts, const struct object_id *id)
 	used = handout && handout->users > 0;
 	pthread_mutex_unlock(&handouts->lock);
 	return used;
+}
+
+unsigned handouts_datasets(struct handouts *handouts, uint32_t *out, unsigned max)
+{
+	const struct handout *handout;
+	unsigned count = 0;
+
+	pthread_mutex_lock(&handouts->lock);
+	TAILQ_FOREACH (handout, &handouts->used, link) {
+		unsigned i = 0;
+
+		while (i < count && out[i] != handout->dataset)
+			i++;
+		if (i == max)
+			break;
+		out[i] = handout->dataset;
+		count += i == count;
+	}
+	pthread_mutex_unlock(&handouts->lock);
+	return count;
 }
 
 void handouts_forget(struct handouts *handouts, const struct object_id *id)

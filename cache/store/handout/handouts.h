@@ -31,6 +31,7 @@ struct handouts {
 	pthread_cond_t wake; /* the verifier: queued, allowed, a rate, the end */
 	struct handout *table;
 	struct handout_queue queue;
+	struct handout_queue used; /* handed out now */
 	uint64_t next_ticket;
 	uint64_t verified; /* entries that are */
 	uint64_t queued;
@@ -59,13 +60,18 @@ void handouts_queue(struct handouts *handouts, const struct object_id *id);
 /** handouts_ticket() - the number of @id's verification; 0: it is not verified. */
 uint64_t handouts_ticket(struct handouts *handouts, const struct object_id *id);
 
-/** handouts_use() / handouts_unuse() - it is handed out, and was given back. Return of use: false
- *  when @ticket is no longer its verification's. */
-bool handouts_use(struct handouts *handouts, const struct object_id *id, uint64_t ticket);
+/** handouts_use() / handouts_unuse() - it is handed out, and was given back. @dataset: its number.
+ *  Return of use: false when @ticket is no longer its verification's. */
+bool handouts_use(struct handouts *handouts, const struct object_id *id, uint64_t ticket,
+		  uint32_t dataset);
 void handouts_unuse(struct handouts *handouts, const struct object_id *id, uint64_t ticket);
 
 /** handouts_in_use() - whether it is handed out now. */
 bool handouts_in_use(struct handouts *handouts, const struct object_id *id);
+
+/** handouts_datasets() - numbers of the datasets of what is handed out now, each once, at most @max.
+ *  Return: how many. */
+unsigned handouts_datasets(struct handouts *handouts, uint32_t *out, unsigned max);
 
 /** handouts_forget() - what is verified of @id holds no longer. */
 void handouts_forget(struct handouts *handouts, const struct object_id *id);

@@ -230,6 +230,7 @@ static void end(struct replacer *r, int error)
 	digest_hex(id.bytes, OBJECT_ID_LEN, text);
 	if (!error) {
 		counter_add(d->counters, STORE_REPLACED, 1);
+		handouts_queue(&d->handouts, &id); /* to find what is missing now */
 		log_info("store.replace", "directory=%s object=%s has a new file", d->path, text);
 	} else if (error == -ENOSPC || error == -EDQUOT) {
 		log_notice("store.replace",

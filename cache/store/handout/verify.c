@@ -20,6 +20,9 @@
 #include "cache/store/directory.h"
 #include "cache/store/handout/piece.h"
 
+#define MISSING_MAX 4	      /* blocks that are asked for again */
+#define GAPS_LOOK   256
+#define TELL_NS	    (NS_PER_S / 10)
 #define SCAN_MAX 256	  /* objects looked at by one transaction */
 #define IDLE_NS	 NS_PER_S /* between two laps of the scrub that found nothing */
 
@@ -30,6 +33,7 @@ struct verifier {
 	struct object_id at; /* the object it is in, or goes on with */
 	uint64_t size, off;  /* of it; 0: in none */
 	uint64_t next_ns;    /* when it may go on; the machine's clock */
+	uint64_t told_ns;    /* until when nobody is told what is missing */
 	bool found;	     /* anything in this lap */
 };
 
@@ -70,6 +74,59 @@ static bool read_all(struct verifier *v, const struct object_id *id, uint64_t si
 	return true;
 }
 
+struct gaps {
+	struct object_id id;
+	uint64_t block_count;
+	unsigned count;
+	uint64_t blocks[MISSING_MAX];
+};
+
+static int find_gaps(struct index_txn *txn, void *argument)
+{
+	struct gaps *gaps = argument;
+	uint64_t named[GAPS_LOOK], next = 0;
+	int count = GAPS_LOOK;
+
+	gaps->count = 0;
+	while (count == GAPS_LOOK) {
+		count = index_block_list(txn, &gaps->id, next, named, GAPS_LOOK);
+		if (count < 0)
+			return count;
+		for (int i = 0; i <= count; i++) {
+			uint64_t end = i < count ? named[i] : gaps->block_count;
+
+			if (i == count && count == GAPS_LOOK)
+				break;
+			for (; next < end && gaps->count < MISSING_MAX; next++)
+				gaps->blocks[gaps->count++] = next;
+			next = end + 1;
+		}
+	}
+	return 0;
+}
+
+/* Of an object that misses few blocks: whoever has them in memory shall write them again. No more
+ * often than now and then, lest a disk that loses what it is given keeps us all busy. */
+static void tell_missing(struct verifier *v, const struct handout_query *query)
+{
+	struct directory *d = v->directory;
+	const struct store_lost *lost = atomic_load(&d->lost);
+	uint64_t now_ns = clock_now_ns(clock_system());
+	struct gaps gaps = { .id = query->id,
+			     .block_count = (query->size + d->block_len - 1) / d->block_len };
+
+	if (!lost || query->resident == query->size ||
+	    query->size - query->resident > (uint64_t)MISSING_MAX * d->block_len ||
+	    now_ns < v->told_ns)
+		return;
+	v->told_ns = clock_after_ns(now_ns, TELL_NS);
+	if (index_read(d->index, find_gaps, &gaps) != 0)
+		return;
+	for (unsigned i = 0; i < gaps.count; i++)
+		if (directory_owns(d, &gaps.id, gaps.blocks[i]))
+			lost->lost(lost->context, &gaps.id, gaps.blocks[i]);
+}
+
 static void verify(struct verifier *v, const struct object_id *id)
 {
 	struct directory *d = v->directory;
@@ -77,7 +134,11 @@ static void verify(struct verifier *v, const struct object_id *id)
 	bool ok = false;
 
 	if (directory_enter(d)) {
-		ok = handout_look(d, &query) == 0 && query.complete && read_all(v, id, query.size);
+		bool named = handout_look(d, &query) == 0;
+
+		ok = named && query.complete && read_all(v, id, query.size);
+		if (named && !query.complete)
+			tell_missing(v, &query);
 		directory_leave(d);
 	}
 	if (handouts_verified(&d->handouts, id, ok))
