@@ -6,7 +6,7 @@
 #include "cache/core.h"
 
 /* The block is missing on the SSD, of an object that is nearly whole there. What is in memory is
- * written once more; else it is fetched, for who has the object open. */
+ * written once more; else whoever reads it next brings it back. */
 void cache_block_lost(void *context, const struct object_id *id, uint64_t block)
 {
 	struct cache *cache = context;
@@ -26,8 +26,6 @@ void cache_block_lost(void *context, const struct object_id *id, uint64_t block)
 		window_set_state(&cache->window, entry, WINDOW_DIRTY);
 	}
 	pthread_mutex_unlock(&cache->lock);
-	if (!entry && !object->transient && !atomic_load(&object->obsolete))
-		cache_prefetch(cache, object, block * cache->block_len, 1);
 	cache_object_put(kept);
 	cache_writes_start(cache);
 }

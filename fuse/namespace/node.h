@@ -5,7 +5,8 @@
  * either. An overwritten object is a new node under the same name; the old one becomes outdated and
  * goes on for who has it open. So is the node of a file that is to be opened in another I/O mode,
  * since the kernel takes one mode an inode at a time. A node lives while the kernel remembers it (lookups) or something of
- * ours stands on it (pins: its children, open directories, listings and look-ups under way).
+ * ours stands on it (pins: its children, open directories, listings and look-ups under way; and for
+ * a while, that it is new).
  *
  * A table is plain data: the caller holds the namespace's lock. There may be hundreds of thousands
  * of nodes, as many as the kernel cares to remember: a node is about 200 bytes and its name.

@@ -135,6 +135,19 @@ static struct node *child_create(struct namespace *ns, struct node *parent, enum
 	return node;
 }
 
+/* May free others, which nothing else stands on. */
+static void keep_young(struct namespace *ns, struct node *node)
+{
+	struct node *before = ns->young[ns->young_next];
+
+	node->made_ns = clock_now_ns(ns->settings.clock);
+	node_pin(node);
+	ns->young[ns->young_next] = node;
+	ns->young_next = (ns->young_next + 1) % NAMESPACE_YOUNG;
+	if (before)
+		node_unpin(&ns->nodes, before);
+}
+
 struct node *version_successor(struct namespace *ns, struct node *before)
 {
 	uint64_t checked_ns = before->checked_ns;
@@ -147,8 +160,8 @@ struct node *version_successor(struct namespace *ns, struct node *before)
 	node->mtime_s = before->mtime_s;
 	node->confirmed = before->confirmed;
 	node->checked_ns = checked_ns;
-	node->made_ns = clock_now_ns(ns->settings.clock);
 	set_identity(ns, node);
+	keep_young(ns, node);
 	return node;
 }
 
@@ -177,8 +190,9 @@ struct node *version_file(struct namespace *ns, struct node *parent, const char 
 			return NULL;
 		node->size = meta->size;
 		node->confirmed = confirmed;
-		node->made_ns = before ? clock_now_ns(ns->settings.clock) : 0;
 		set_identity(ns, node);
+		if (before)
+			keep_young(ns, node);
 	}
 	node->mtime_s = meta->mtime_s;
 	node->checked_ns = checked_ns;
