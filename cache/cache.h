@@ -50,7 +50,7 @@ struct cache_config {
 	uint64_t prefetch_max;	/* bytes that prefetches may have under way, all readers together */
 	uint64_t fetch_max;	/* bytes that one request to a backing store fetches ahead */
 	bool huge_pages;
-	int replicate; /* enum cache_replicate */
+	int replicate;	/* enum cache_replicate */
 	uint64_t scrub; /* bytes a second that are verified again on each SSD; 0: none; live */
 };
 
@@ -210,16 +210,16 @@ struct cache_handout {
 	uint64_t ticket;
 };
 
-/** cache_handout_allow() - whether files of directory @index are wanted; at first they are not. They
- *  are verified in the background then, as they become complete or are asked for. */
+/** cache_handout_allow() - whether files of directory @index are wanted; at first they are not.
+ * They are verified in the background then, as they become complete or are asked for. */
 void cache_handout_allow(struct cache *cache, unsigned index, bool allowed);
 
 /** cache_handout_probe() - any file of directory @index, to find out what can be done with such.
  *  Return: an open descriptor; -ENODEV the directory is not in use now; or its error. */
 int cache_handout_probe(struct cache *cache, unsigned index);
 
-/** cache_handout_ready() - whether cache_handout() would give the file of @id. If not, and if @want,
- *  it is verified when it is complete. Cheap; may be called with the caller's locks held. */
+/** cache_handout_ready() - whether cache_handout() would give the file of @id. If not, and if
+ * @want, it is verified when it is complete. Cheap; may be called with the caller's locks held. */
 bool cache_handout_ready(struct cache *cache, const struct object_id *id, bool want);
 
 /**
@@ -229,8 +229,8 @@ bool cache_handout_ready(struct cache *cache, const struct object_id *id, bool w
  */
 int cache_handout(struct cache_object *object, struct cache_handout *out);
 
-/** cache_handout_current() - whether the object is still here as it was handed out: not evicted, not
- *  found rotten. Cheap. */
+/** cache_handout_current() - whether the object is still here as it was handed out: not evicted,
+ * not found rotten. Cheap. */
 bool cache_handout_current(struct cache *cache, const struct cache_handout *handout);
 
 /** cache_handback() - nobody opens it by this hand-out any more. */

@@ -9,8 +9,8 @@
  * thread), and so that stopping can refuse what still comes in.
  *
  * Passthrough: an open file of ours is registered with the connection (a backing id), and the reply
- * to OPEN says that the kernel shall read that one instead of asking. libfuse speaks of it from 3.17
- * on; with an older one the reply is completed on its way out.
+ * to OPEN says that the kernel shall read that one instead of asking. libfuse speaks of it
+ * from 3.17 on; with an older one the reply is completed on its way out.
  */
 #pragma once
 
@@ -73,8 +73,8 @@ bool channel_passthrough(const struct channel *channel);
 /**
  * channel_backing_open() - registers @fd, which the kernel holds from then on, to be named in
  * channel_reply_open().
- * Return: an id above 0; -EPERM without CAP_SYS_ADMIN in the initial user namespace; -ELOOP the file
- *         is on a stacked file system (overlayfs); -EOPNOTSUPP; -ENOMEM ...
+ * Return: an id above 0; -EPERM without CAP_SYS_ADMIN in the initial user namespace; -ELOOP the
+ * file is on a stacked file system (overlayfs); -EOPNOTSUPP; -ENOMEM ...
  */
 int channel_backing_open(const struct channel *channel, int fd);
 

@@ -2,9 +2,9 @@
  * file.c - OPEN, READ, RELEASE.
  *
  * A file that is complete on the SSD is opened in passthrough (passthrough.h): the kernel reads it
- * there, and no READ comes. Others are opened for direct I/O: bytes go from the arena's frames to the reader in one writev(2),
- * and the kernel keeps no second copy. A handle holds a reference to its object version, so that an
- * old one goes on while a new one has its name.
+ * there, and no READ comes. Others are opened for direct I/O: bytes go from the arena's frames to
+ * the reader in one writev(2), and the kernel keeps no second copy. A handle holds a reference to
+ * its object version, so that an old one goes on while a new one has its name.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -66,7 +66,7 @@ enum mount_counter {
 	MOUNT_LOOKUPS_LISTED, /* of them, answered from a listing */
 	MOUNT_GETATTRS,
 	MOUNT_OPENS,
-	MOUNT_OPENS_STALE, /* answered ESTALE: the kernel looked up again */
+	MOUNT_OPENS_STALE,	 /* answered ESTALE: the kernel looked up again */
 	MOUNT_OPENS_PASSTHROUGH, /* the kernel reads the SSD by itself */
 	MOUNT_PASSTHROUGH_BYTES, /* sizes of the files so opened; what is read of them is unseen */
 	MOUNT_READS,
@@ -76,7 +76,7 @@ enum mount_counter {
 	MOUNT_ERRORS,  /* replies with an error other than ENOENT, ESTALE, EINTR, EROFS, ENODATA */
 	MOUNT_HANDLES, /* gauge */
 	MOUNT_BACKING_FILES, /* gauge: files open in passthrough */
-	MOUNT_NODES,   /* gauge */
+	MOUNT_NODES,	     /* gauge */
 	MOUNT_LISTING_BYTES, /* gauge */
 	MOUNT_KEYS_HIDDEN,   /* keys that cannot be file names, left out of listings */
 	MOUNT_COUNTER_COUNT,
@@ -115,8 +115,8 @@ void mount_destroy(struct mount *mount);
 /** mount_reload() - takes over the live settings. */
 void mount_reload(struct mount *mount, const struct mount_config *config);
 
-/** mount_passthrough() - whether complete files are served by passthrough. @reason: "" or why not, or
- *  not in all cache directories; a line. */
+/** mount_passthrough() - whether complete files are served by passthrough. @reason: "" or why not,
+ * or not in all cache directories; a line. */
 bool mount_passthrough(struct mount *mount, char *reason, size_t reason_size);
 
 const struct counters *mount_counters(const struct mount *mount);

@@ -233,8 +233,8 @@ static int open_locked(struct mount *mount, const struct namespace_file *named,
 	int id;
 
 	HASH_FIND(hh, passthrough->files, &named->id, sizeof(named->id), file);
-	if (file && (named->fresh ||
-		     (wanted && cache_handout_current(mount->cache, &file->handout)))) {
+	if (file &&
+	    (named->fresh || (wanted && cache_handout_current(mount->cache, &file->handout)))) {
 		file->opens++;
 		return file->id;
 	}

@@ -1,13 +1,13 @@
 /*
  * passthrough.h - which opens the kernel serves by itself, from a file on this node's SSD.
  *
- * The kernel's I/O modes are per inode: while a node is open in passthrough, a direct open of it, or
- * one by another backing id, is EIO. So a node has one mode, and in passthrough one backing id for
- * all its opens, registered at the first and closed after the last RELEASE. What must be opened
+ * The kernel's I/O modes are per inode: while a node is open in passthrough, a direct open of it,
+ *or one by another backing id, is EIO. So a node has one mode, and in passthrough one backing id
+ *for all its opens, registered at the first and closed after the last RELEASE. What must be opened
  * otherwise than its node says (a file that has become complete; one that was evicted or has rotted
  * under open handles) is answered with ESTALE: the kernel looks the name up again and is given a
- * new node. The caller sees nothing of one ESTALE a call, and an error after two, so a node that has
- * just been made gives none:
+ * new node. The caller sees nothing of one ESTALE a call, and an error after two, so a node that
+ *has just been made gives none:
  *
  *	node is	   open	 verified  fresh    OPEN
  *	direct	   any	 no	   any	    direct; verification is asked for
@@ -62,7 +62,8 @@ void passthrough_reload(struct mount *mount, bool wanted);
 /** passthrough_fini() - closes the ids of who never sent a RELEASE. */
 void passthrough_fini(struct mount *mount);
 
-/** passthrough_wanted() - for a namespace's settings: whether @id's node shall be a passthrough one.
+/** passthrough_wanted() - for a namespace's settings: whether @id's node shall be a passthrough
+ * one.
  *  @context: the mount. */
 bool passthrough_wanted(void *context, const struct object_id *id);
 

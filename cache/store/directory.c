@@ -392,8 +392,8 @@ int directory_stop(struct directory *d, uint64_t deadline_ns)
 	int error;
 
 	end_threads(d);
-	/* The writer first: it ends what is queued, and with it those who read by the ring and wait;
-	 * then the ring ends what is under way; then the committer takes what that left. */
+	/* The writer first: it ends what is queued, and with it those who read by the ring and
+	 * wait; then the ring ends what is under way; then the committer takes what that left. */
 	error = join_until(d, DIRECTORY_WRITER, deadline_ns);
 	if (!error)
 		error = join_until(d, DIRECTORY_VERIFIER, deadline_ns);

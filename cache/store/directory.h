@@ -9,7 +9,8 @@
  *
  * Threads of a directory: the ring (all direct I/O, verification, done()), the writer (makes files,
  * appends to segments), the committer (groups), the keeper (eviction, sweep, probes, opening
- * again), the verifier (handout/). A call that uses the open directory is between directory_enter() and directory_leave().
+ * again), the verifier (handout/). A call that uses the open directory is between directory_enter()
+ *and directory_leave().
  */
 #pragma once
 
@@ -152,7 +153,7 @@ struct directory_config {
 	uint32_t block_len;
 	enum cache_policy policy;
 	unsigned high_percent, low_percent;
-	uint64_t scrub; /* bytes a second */
+	uint64_t scrub;		/* bytes a second */
 	uint64_t index_map_len; /* 0: the index's default */
 	const struct clock *clock;
 	const struct files *files;

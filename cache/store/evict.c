@@ -14,9 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TURNOVER_SHARE	64 /* of the low watermark: room made at once for new replicas */
+#define TURNOVER_SHARE	     64 /* of the low watermark: room made at once for new replicas */
 #define DATASETS_TOUCHED_MAX 64
-#define SAMPLE_ATTEMPTS 4  /* samples in a row that give nothing new */
+#define SAMPLE_ATTEMPTS	     4 /* samples in a row that give nothing new */
 
 /* --- picking --- */
 
@@ -185,8 +185,8 @@ static int sample_one(struct evict_batch *batch, struct index_txn *txn, struct e
 	if (error)
 		return error;
 	/* Its room would not come back as long as it is open. */
-	*out_tick = handouts_in_use(&batch->directory->handouts, &out->id) ? UINT64_MAX
-									   : record.tick;
+	*out_tick =
+		handouts_in_use(&batch->directory->handouts, &out->id) ? UINT64_MAX : record.tick;
 	out->bytes = contents_charge(record.resident);
 	out->list_number = record.dataset;
 	if (!record.segment)

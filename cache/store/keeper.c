@@ -1,6 +1,7 @@
 /*
  * keeper.c - the thread that looks after a directory: eviction, the sweep, new files in the place
- * of those that were handed out (handout/), whether it is still there, closing it after a failure and opening it again.
+ * of those that were handed out (handout/), whether it is still there, closing it after a failure
+ * and opening it again.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -56,12 +56,12 @@ enum store_counter {
 	STORE_REFUSED,		/* writes the policy did not admit */
 	STORE_REPLICAS_EVICTED, /* blocks that this node does not own */
 	STORE_REPLICA_EVICTED_BYTES,
-	STORE_VERIFIED,		/* objects that were verified whole */
-	STORE_VERIFY_BYTES,	/* ... read for that */
-	STORE_HANDOUTS,		/* files handed out */
-	STORE_REPLACED,		/* files that were handed out and had to change: new ones */
-	STORE_SCRUB_BYTES,	/* read by the scrub */
-	STORE_ROTTEN,		/* objects in which it found granules that do not match */
+	STORE_VERIFIED,	    /* objects that were verified whole */
+	STORE_VERIFY_BYTES, /* ... read for that */
+	STORE_HANDOUTS,	    /* files handed out */
+	STORE_REPLACED,	    /* files that were handed out and had to change: new ones */
+	STORE_SCRUB_BYTES,  /* read by the scrub */
+	STORE_ROTTEN,	    /* objects in which it found granules that do not match */
 	STORE_COUNTER_COUNT,
 };
 
@@ -79,7 +79,7 @@ struct store_read {
 	uint64_t object_size;
 	uint64_t block;
 	unsigned first_granule, granule_count; /* of the block */
-	bool background; /* not a reader's: not counted as one */
+	bool background;		       /* not a reader's: not counted as one */
 	void *dst; /* room for granule_count * GRANULE_LEN, rounded up to 4 KiB at the end; lent */
 	void (*done)(struct store_read *read); /* on a store thread; must not block */
 	/* set before done */
@@ -227,9 +227,9 @@ bool store_handout_ready(struct store *store, const struct object_id *id, bool w
 
 /**
  * store_handout() - the file of an object, for the kernel and for programs to read as they please:
- * complete, of exact size, and verified whole since the daemon began (by direct I/O). From now on it
- * is only ever unlinked, never cut, punched or written, even after a restart.
- * Return: 0; -EAGAIN it is not to be had now. May wait for a little I/O of the file system.
+ * complete, of exact size, and verified whole since the daemon began (by direct I/O). From now on
+ * it is only ever unlinked, never cut, punched or written, even after a restart. Return: 0; -EAGAIN
+ * it is not to be had now. May wait for a little I/O of the file system.
  */
 int store_handout(struct store *store, const struct object_id *id, struct cache_handout *out);
 

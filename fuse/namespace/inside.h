@@ -49,8 +49,8 @@ struct namespace
 	struct flight *flights;		   /* by (parent id, name) */
 	struct flight_list flights_queued; /* not yet with the backing store */
 	unsigned flights_running;
-	/* Nodes that have just taken over a name, pinned until others have: the kernel, when it finds
-	 * another node than it had, forgets it at once and asks for it again. */
+	/* Nodes that have just taken over a name, pinned until others have: the kernel, when it
+	 * finds another node than it had, forgets it at once and asks for it again. */
 	struct node *young[NAMESPACE_YOUNG];
 	unsigned young_next;
 	struct chunk_list chunks; /* with entries in memory; the least recently read first */

@@ -105,8 +105,7 @@ static void passthrough_print(const struct view *view, const json_t *passthrough
 		return;
 	terminal_print(view->terminal, TERMINAL_PLAIN, "  passthrough %s", used ? "on" : "off");
 	if (used)
-		terminal_print(view->terminal, TERMINAL_PLAIN,
-			       ", %s files verified, %s wait to be",
+		terminal_print(view->terminal, TERMINAL_PLAIN, ", %s files verified, %s wait to be",
 			       text_count(number(passthrough, "verified"), verified),
 			       text_count(number(passthrough, "queued"), queued));
 	terminal_print(view->terminal, used ? TERMINAL_WARN : TERMINAL_PLAIN, "%s%s\n",
@@ -274,8 +273,7 @@ static void opens_print(const struct view *view)
 
 	terminal_print(view->terminal, TERMINAL_PLAIN,
 		       "  %-18s %12s %7s of the opens; files of %s, which the kernel reads\n",
-		       "passthrough", text_count(passed, count),
-		       text_percent(passed, opens, share),
+		       "passthrough", text_count(passed, count), text_percent(passed, opens, share),
 		       text_bytes(counter(view, "fuse", "passthrough_bytes"), bytes));
 }
 

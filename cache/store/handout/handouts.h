@@ -8,8 +8,8 @@
  *	any -> nothing		a granule did not match, a block of it goes, it is evicted
  *
  * In memory only: what was verified before the machine was last started says nothing of now. One
- * entry an object: those verified are in the index, those queued are HANDOUTS_QUEUED_MAX at most (the
- * verifier removes what is not complete).
+ * entry an object: those verified are in the index, those queued are HANDOUTS_QUEUED_MAX at most
+ *(the verifier removes what is not complete).
  *
  * Threads: any; a lock of its own, under which nothing else is taken and nothing waits.
  */
@@ -69,8 +69,8 @@ void handouts_unuse(struct handouts *handouts, const struct object_id *id, uint6
 /** handouts_in_use() - whether it is handed out now. */
 bool handouts_in_use(struct handouts *handouts, const struct object_id *id);
 
-/** handouts_datasets() - numbers of the datasets of what is handed out now, each once, at most @max.
- *  Return: how many. */
+/** handouts_datasets() - numbers of the datasets of what is handed out now, each once, at most
+ * @max. Return: how many. */
 unsigned handouts_datasets(struct handouts *handouts, uint32_t *out, unsigned max);
 
 /** handouts_forget() - what is verified of @id holds no longer. */

@@ -8,9 +8,9 @@
  * wants it), and the new file has all the others, synced, before it gets the name. Cut before the
  * rename, the old file is there with bytes that nobody names, and the sweep sends it here again.
  *
- * While it goes on the object is held: nothing is written to it, and what is missing of it is served
- * from memory. A portion a round, since the keeper has other things to do. Without space for the
- * copy the object goes as a whole.
+ * While it goes on the object is held: nothing is written to it, and what is missing of it is
+ * served from memory. A portion a round, since the keeper has other things to do. Without space for
+ * the copy the object goes as a whole.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@
 #include "cache/store/handout/piece.h"
 
 #define NAME	  "replacement"
-#define PORTION	  16 /* blocks copied a round */
+#define PORTION	  16   /* blocks copied a round */
 #define LOOKS_MAX 1000 /* rounds in which the object was in use */
 
 struct replacer {
@@ -128,10 +128,9 @@ static bool begin(struct replacer *r)
 	}
 	handouts_forget(&d->handouts, &r->id);
 	error = d->files->unlink(d->files, d->layout.root_fd, NAME);
-	r->fd = error && error != -ENOENT
-			? error
-			: d->files->open(d->files, d->layout.root_fd, NAME,
-					 O_WRONLY | O_CREAT | O_EXCL);
+	r->fd = error && error != -ENOENT ? error
+					  : d->files->open(d->files, d->layout.root_fd, NAME,
+							   O_WRONLY | O_CREAT | O_EXCL);
 	error = r->fd < 0 ? r->fd : d->files->truncate(d->files, r->fd, r->size);
 	r->block = 0;
 	if (!error)

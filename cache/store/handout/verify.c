@@ -20,11 +20,11 @@
 #include "cache/store/directory.h"
 #include "cache/store/handout/piece.h"
 
-#define MISSING_MAX 4	      /* blocks that are asked for again */
+#define MISSING_MAX 4 /* blocks that are asked for again */
 #define GAPS_LOOK   256
 #define TELL_NS	    (NS_PER_S / 10)
-#define SCAN_MAX 256	  /* objects looked at by one transaction */
-#define IDLE_NS	 NS_PER_S /* between two laps of the scrub that found nothing */
+#define SCAN_MAX    256	     /* objects looked at by one transaction */
+#define IDLE_NS	    NS_PER_S /* between two laps of the scrub that found nothing */
 
 struct verifier {
 	struct directory *directory;
@@ -287,7 +287,8 @@ void verifier_main(struct directory *d)
 
 	if (piece_init(&v.piece)) {
 		log_error("store.verify",
-			  "directory=%s no memory for the verifier: nothing is handed out", d->path);
+			  "directory=%s no memory for the verifier: nothing is handed out",
+			  d->path);
 		return;
 	}
 	while ((work = wait_work(&v, &rate)) != WORK_END) {

@@ -25,8 +25,8 @@ static void init_send(struct kernel *kernel)
 				   .minor = 38,
 				   .max_readahead = 131072,
 				   .flags = ALL_FLAGS,
-				   .flags2 = kernel->init_flags2 ? kernel->init_flags2
-								 : ALL_FLAGS };
+				   .flags2 =
+					   kernel->init_flags2 ? kernel->init_flags2 : ALL_FLAGS };
 
 	kernel_send(kernel, FUSE_INIT, 0, &in, sizeof(in));
 }
@@ -45,8 +45,7 @@ void kernel_setup_with(struct kernel *kernel, const char *cache)
 	kernel->rig.config.threads = 2;
 	kernel->rig.config.max_background = 64;
 	kernel->fd = -1;
-	CHECK(config_load_text(cache, "cache",
-			       &cache_options, &kernel->cache_config, problem,
+	CHECK(config_load_text(cache, "cache", &cache_options, &kernel->cache_config, problem,
 			       sizeof(problem)) == 0);
 	CHECK(cache_create(&kernel->cache_config, clock_system(), &kernel->cache, problem,
 			   sizeof(problem)) == 0);

@@ -152,8 +152,8 @@ static void wait_count(struct rig *rig, enum store_counter counter, uint64_t lea
 
 static void test_handout__complete__its_exact_file_and_it_is_read_only(void **state)
 {
-	static const uint64_t sizes[] = { 32769,	 36864,		    40000,
-					  RIG_BLOCK_LEN, RIG_BLOCK_LEN + 1, LARGE };
+	static const uint64_t sizes[] = { 32769, 36864, 40000, RIG_BLOCK_LEN, RIG_BLOCK_LEN + 1,
+					  LARGE };
 	struct fixture fixture;
 	struct rig *rig = &fixture.rig;
 
