@@ -207,7 +207,7 @@ struct cache_handout {
 	struct object_id id;
 	int fd;		    /* O_RDONLY; the caller's to close */
 	unsigned directory; /* index of */
-	uint64_t ticket;
+	uint64_t ticket, spoilt;
 };
 
 /** cache_handout_allow() - whether files of directory @index are wanted; at first they are not.
@@ -232,6 +232,10 @@ int cache_handout(struct cache_object *object, struct cache_handout *out);
 /** cache_handout_current() - whether the object is still here as it was handed out: not evicted,
  * not found rotten. Cheap. */
 bool cache_handout_current(struct cache *cache, const struct cache_handout *handout);
+
+/** cache_handout_sound() - whether its bytes may still be opened when it is not current: nothing
+ * was found bad meanwhile. */
+bool cache_handout_sound(struct cache *cache, const struct cache_handout *handout);
 
 /** cache_handback() - nobody opens it by this hand-out any more. */
 void cache_handback(struct cache *cache, const struct cache_handout *handout);

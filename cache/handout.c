@@ -60,6 +60,11 @@ bool cache_handout_current(struct cache *cache, const struct cache_handout *hand
 	return store_handout_current(cache->store, handout);
 }
 
+bool cache_handout_sound(struct cache *cache, const struct cache_handout *handout)
+{
+	return store_handout_sound(cache->store, handout);
+}
+
 void cache_handback(struct cache *cache, const struct cache_handout *handout)
 {
 	store_handback(cache->store, handout);

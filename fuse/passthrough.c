@@ -224,6 +224,14 @@ static int first_open_locked(struct mount *mount, uint64_t node, struct cache_ob
 	return file->id;
 }
 
+static bool may_share(struct mount *mount, const struct namespace_file *named,
+		      const struct backing_file *file, bool wanted)
+{
+	if (wanted && cache_handout_current(mount->cache, &file->handout))
+		return true;
+	return named->fresh && cache_handout_sound(mount->cache, &file->handout);
+}
+
 static int open_locked(struct mount *mount, const struct namespace_file *named,
 		       struct cache_object *object)
 {
@@ -233,8 +241,7 @@ static int open_locked(struct mount *mount, const struct namespace_file *named,
 	int id;
 
 	HASH_FIND(hh, passthrough->files, &named->id, sizeof(named->id), file);
-	if (file &&
-	    (named->fresh || (wanted && cache_handout_current(mount->cache, &file->handout)))) {
+	if (file && may_share(mount, named, file, wanted)) {
 		file->opens++;
 		return file->id;
 	}

@@ -16,7 +16,8 @@
  *	passthr.   no	 yes	   any	    passthrough
  *	passthr.   no	 no	   any	    the node turns direct, since nobody has it open
  *	passthr.   yes	 yes	   any	    passthrough, by the same backing id
- *	passthr.   yes	 no	   yes	    passthrough still: its bytes are right
+ *	passthr.   yes	 no	   yes	    passthrough still: its bytes are right, unless some were
+ *					    found bad meanwhile; then as below
  *	passthr.   yes	 no	   no	    ESTALE; the next look-up gives a direct node
  *
  * Where something stands against it - the kernel, a right, the file system of a cache directory, a

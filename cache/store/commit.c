@@ -381,7 +381,7 @@ void commit_drop(struct directory *d, const struct object_id *id, uint64_t block
 	uint32_t segment = 0;
 	int error = 0;
 
-	handouts_forget(&d->handouts, id);
+	handouts_spoil(&d->handouts, id);
 	pthread_mutex_lock(&d->lock);
 	if (d->state == DIRECTORY_OPEN) {
 		error = pending_drop(&d->pending, id, block, clock_now_ns(d->clock), &segment);

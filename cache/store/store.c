@@ -349,6 +349,7 @@ int store_handout(struct store *store, const struct object_id *id, struct cache_
 
 	for (unsigned i = 0; i < store->count && error; i++) {
 		handout.directory = i;
+		handout.spoilt = handouts_spoilt(&store->directories[i]->handouts);
 		error = directory_handout(store->directories[i], id, &handout.fd, &handout.ticket);
 	}
 	if (!error)
@@ -360,6 +361,12 @@ bool store_handout_current(struct store *store, const struct cache_handout *hand
 {
 	return handouts_ticket(&store->directories[handout->directory]->handouts, &handout->id) ==
 	       handout->ticket;
+}
+
+bool store_handout_sound(struct store *store, const struct cache_handout *handout)
+{
+	return handouts_spoilt(&store->directories[handout->directory]->handouts) ==
+	       handout->spoilt;
 }
 
 void store_handback(struct store *store, const struct cache_handout *handout)

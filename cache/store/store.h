@@ -237,6 +237,10 @@ int store_handout(struct store *store, const struct object_id *id, struct cache_
  *  found bad, evicted or replaced since. Cheap. */
 bool store_handout_current(struct store *store, const struct cache_handout *handout);
 
+/** store_handout_sound() - whether nothing was found bad in its directory since it was handed out.
+ */
+bool store_handout_sound(struct store *store, const struct cache_handout *handout);
+
 /** store_handback() - nobody reads it any more by that hand-out. Eviction spares what is out. */
 void store_handback(struct store *store, const struct cache_handout *handout);
 

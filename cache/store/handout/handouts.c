@@ -235,6 +235,24 @@ void handouts_forget(struct handouts *handouts, const struct object_id *id)
 	pthread_mutex_unlock(&handouts->lock);
 }
 
+void handouts_spoil(struct handouts *handouts, const struct object_id *id)
+{
+	handouts_forget(handouts, id);
+	pthread_mutex_lock(&handouts->lock);
+	handouts->spoilt++;
+	pthread_mutex_unlock(&handouts->lock);
+}
+
+uint64_t handouts_spoilt(struct handouts *handouts)
+{
+	uint64_t spoilt;
+
+	pthread_mutex_lock(&handouts->lock);
+	spoilt = handouts->spoilt;
+	pthread_mutex_unlock(&handouts->lock);
+	return spoilt;
+}
+
 bool handouts_next(struct handouts *handouts, struct object_id *out_id)
 {
 	struct handout *handout;

@@ -33,6 +33,7 @@ struct handouts {
 	struct handout_queue queue;
 	struct handout_queue used; /* handed out now */
 	uint64_t next_ticket;
+	uint64_t spoilt;   /* counts what was found bad */
 	uint64_t verified; /* entries that are */
 	uint64_t queued;
 	uint64_t scrub_rate; /* bytes a second; 0: none */
@@ -75,6 +76,12 @@ unsigned handouts_datasets(struct handouts *handouts, uint32_t *out, unsigned ma
 
 /** handouts_forget() - what is verified of @id holds no longer. */
 void handouts_forget(struct handouts *handouts, const struct object_id *id);
+
+/** handouts_spoil() - the same, because some of its bytes are bad. */
+void handouts_spoil(struct handouts *handouts, const struct object_id *id);
+
+/** handouts_spoilt() - how often that was, of all. */
+uint64_t handouts_spoilt(struct handouts *handouts);
 
 /** handouts_clear() - of all: the directory closes. */
 void handouts_clear(struct handouts *handouts);

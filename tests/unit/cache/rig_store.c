@@ -491,6 +491,13 @@ bool store_handout_current(struct store *store, const struct cache_handout *hand
 	return false;
 }
 
+bool store_handout_sound(struct store *store, const struct cache_handout *handout)
+{
+	(void)store;
+	(void)handout;
+	return false;
+}
+
 void store_handback(struct store *store, const struct cache_handout *handout)
 {
 	(void)store;

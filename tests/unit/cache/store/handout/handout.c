@@ -501,6 +501,7 @@ static void test_scrub__rot__is_found_counted_and_no_longer_current(void **state
 	wait_count(rig, STORE_ROTTEN, 1);
 	wait_count(rig, STORE_REPLACED, 1);
 	assert_false(store_handout_current(rig->store, &handout));
+	assert_false(store_handout_sound(rig->store, &handout));
 	rig->config.scrub = 0;
 	store_reload(rig->store, &rig->config);
 	assert_int_equal(rig_count(rig, STORE_BAD_CHECKS), 1);
@@ -567,6 +568,7 @@ static void test_evict__a_handed_out_file__its_bytes_live_on(void **state)
 		assert_true(others < 1000);
 	}
 	assert_false(store_handout_current(rig->store, &handout));
+	assert_true(store_handout_sound(rig->store, &handout));
 	assert_int_equal(stat_of(rig, &object).st_ino, 0);
 	check_bytes(handout.fd, &object, NONE);
 	store_handback(rig->store, &handout);
