@@ -134,23 +134,22 @@ static int handle_open(struct mount *mount, uint64_t id, struct open_file **out_
 	return err;
 }
 
-static void siblings_fetch(struct open_file *handle);
+static void siblings_fetch(struct mount *mount, uint64_t id);
 
 /* No READ of it will come. */
-static void opened_passthrough(struct open_file *handle)
+static void opened_passthrough(struct mount *mount, uint64_t id, uint64_t size)
 {
-	struct counters *counters = &handle->mount->counters;
-
-	counter_add(counters, MOUNT_OPENS_PASSTHROUGH, 1);
-	counter_add(counters, MOUNT_PASSTHROUGH_BYTES, handle->size);
-	siblings_fetch(handle);
+	counter_add(&mount->counters, MOUNT_OPENS_PASSTHROUGH, 1);
+	counter_add(&mount->counters, MOUNT_PASSTHROUGH_BYTES, size);
+	siblings_fetch(mount, id);
 }
 
 void op_open(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 {
 	struct mount *mount = mount_of(fuse);
 	struct open_file *handle;
-	int err;
+	int err, backing_id;
+	uint64_t size;
 
 	counter_add(&mount->counters, MOUNT_OPENS, 1);
 	if ((info->flags & O_ACCMODE) != O_RDONLY) {
@@ -169,12 +168,13 @@ void op_open(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 		info->direct_io = 1;
 		info->keep_cache = 1; /* pages that a mapping brought in are this version's */
 	}
-	atomic_fetch_add(&handle->refs, 1); /* for us: RELEASE may follow the reply at once */
-	if (channel_reply_open(fuse, info, handle->backing_id) != 0)
+	size = handle->size;
+	backing_id = handle->backing_id;
+	/* RELEASE may follow the reply at once: the handle is not ours any more. */
+	if (channel_reply_open(fuse, info, backing_id) != 0)
 		handle_close(handle); /* interrupted: there will be no RELEASE */
-	else if (handle->backing_id)
-		opened_passthrough(handle);
-	handle_put(handle);
+	else if (backing_id)
+		opened_passthrough(mount, id, size);
 }
 
 void op_release(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
@@ -231,19 +231,18 @@ static bool sibling_fetch(struct mount *mount, const struct namespace_file *file
 }
 
 /* The first read of a handle: the files that come next in the directory. */
-static void siblings_fetch(struct open_file *handle)
+static void siblings_fetch(struct mount *mount, uint64_t id)
 {
-	struct mount *mount = handle->mount;
 	struct namespace_file *files[SIBLINGS_MAX];
 	uint64_t bytes_max = atomic_load(&mount->sibling_max);
 	unsigned count = 0;
 	bool going = true;
 
 	if (bytes_max > 0)
-		count = namespace_siblings(mount->ns, handle->id, bytes_max, files, SIBLINGS_MAX);
+		count = namespace_siblings(mount->ns, id, bytes_max, files, SIBLINGS_MAX);
 	for (unsigned i = 0; i < count; i++) {
 		if (going && !sibling_fetch(mount, files[i])) {
-			namespace_siblings_refused(mount->ns, handle->id, files[i]->index);
+			namespace_siblings_refused(mount->ns, id, files[i]->index);
 			going = false;
 		}
 		namespace_file_free(files[i]);
@@ -356,6 +355,6 @@ void op_read(fuse_req_t fuse, fuse_ino_t id, size_t size, off_t off, struct fuse
 		request_wait(&read->request);
 	ahead_fetch(handle, &advice);
 	if (!atomic_exchange(&handle->read, true))
-		siblings_fetch(handle);
+		siblings_fetch(mount, handle->id);
 	handle_put(handle);
 }

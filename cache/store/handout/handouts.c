@@ -104,12 +104,14 @@ static void queue_locked(struct handouts *handouts, const struct object_id *id)
 
 void handouts_allow(struct handouts *handouts, bool allowed)
 {
-	struct handout *handout;
+	struct handout *handout, *next;
 
 	pthread_mutex_lock(&handouts->lock);
 	handouts->allowed = allowed;
-	while (!allowed && (handout = TAILQ_FIRST(&handouts->queue)))
+	for (handout = allowed ? NULL : TAILQ_FIRST(&handouts->queue); handout; handout = next) {
+		next = TAILQ_NEXT(handout, link);
 		remove_locked(handouts, handout);
+	}
 	pthread_mutex_unlock(&handouts->lock);
 }
 

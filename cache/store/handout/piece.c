@@ -3,6 +3,7 @@
  */
 #include "cache/store/handout/piece.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -13,6 +14,7 @@
 
 int piece_init(struct piece *piece)
 {
+	static_assert(PIECE_LEN % GRANULE_LEN == 0, "whole granules");
 	piece->data = aligned_alloc(ALIGN, PIECE_LEN);
 	if (!piece->data)
 		return -ENOMEM;

@@ -10,7 +10,7 @@
 
 #include "cache/store/store.h"
 
-#define PIECE_LEN (16u * GRANULE_LEN)
+#define PIECE_LEN (1u << 20) /* whole granules */
 
 struct directory;
 

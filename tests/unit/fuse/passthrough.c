@@ -66,7 +66,7 @@ static int make(uint32_t flags2, int error)
 	memset(&table, 0, sizeof(table));
 	table.error = error;
 	assert_non_null(getcwd(path, sizeof(path) - 32));
-	strcat(path, "/passthrough-XXXXXX");
+	snprintf(path + strlen(path), 32, "/passthrough-XXXXXX");
 	assert_non_null(mkdtemp(path));
 	snprintf(settings, sizeof(settings),
 		 "memory = \"64 MiB\"; read_timeout = \"60 s\"; scrub = 0; "
@@ -117,6 +117,8 @@ static int open_file(uint64_t node, uint64_t *out_handle, int *out_id)
 	int err = kernel_ask(&kernel, FUSE_OPEN, node, &in, sizeof(in));
 	int32_t id;
 
+	*out_handle = 0;
+	*out_id = 0;
 	if (err)
 		return err;
 	memcpy(&out, kernel.reply.data, sizeof(out));
