@@ -271,8 +271,10 @@ static void opens_print(const struct view *view)
 	uint64_t passed = counter(view, "fuse", "opens_passthrough");
 	char count[TERMINAL_TEXT_MAX], share[TERMINAL_TEXT_MAX], bytes[TERMINAL_TEXT_MAX];
 
+	if (passed == 0)
+		return;
 	terminal_print(view->terminal, TERMINAL_PLAIN,
-		       "  %-18s %12s %7s of the opens; files of %s, which the kernel reads\n",
+		       "  %-18s %12s %7s of the opens: the kernel reads these files, %s\n",
 		       "passthrough", text_count(passed, count), text_percent(passed, opens, share),
 		       text_bytes(counter(view, "fuse", "passthrough_bytes"), bytes));
 }
