@@ -307,6 +307,9 @@ void verifier_main(struct directory *directory);
 /** replace_queue() - an object's file was handed out, and must change. Takes the lock. */
 void replace_queue(struct directory *directory, const struct object_id *id);
 
+/** replace_clean() - removes what a crash left half made. Return: 0 or an error. */
+int replace_clean(struct directory *directory);
+
 struct replacer *replacer_create(struct directory *directory); /* NULL: no memory */
 void replacer_destroy(struct replacer *replacer);
 

@@ -259,6 +259,12 @@ int directory_open(struct directory *d, char *problem, size_t problem_size)
 
 	if (error)
 		return error;
+	error = replace_clean(d);
+	if (error) {
+		snprintf(problem, problem_size, "replacement: %s", error_text(error));
+		layout_close(&d->layout);
+		return error;
+	}
 	error = load_index(d, &loading);
 	if (error) {
 		snprintf(problem, problem_size, "index: %s", error_text(error));

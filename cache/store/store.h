@@ -5,6 +5,7 @@
  *                                  natural offset, exact size when complete
  *   <dir>/segments/<number>        packed small objects, appended
  *   <dir>/index/                   LMDB: what is valid, with checks and full identity
+ *   <dir>/replacement              a new object file, until it has its name
  *   <dir>/lock, <dir>/format       one daemon per directory; layout version, block length, id
  *
  * An object (all its blocks) lives in one directory, chosen by its id among the working ones. What

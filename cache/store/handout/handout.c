@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/error.h"
+#include "base/log.h"
 #include "cache/store/directory.h"
 
 #define WRITE_BITS 0222
@@ -120,8 +122,10 @@ int directory_handout(struct directory *d, const struct object_id *id, int *out_
 		close(fd);
 		fd = -EAGAIN;
 	}
-	if (fd < 0 && fd != -EAGAIN)
+	if (fd == -ESTALE || fd == -ENOENT)
 		handouts_forget(&d->handouts, id);
+	else if (fd < 0 && fd != -EAGAIN)
+		log_warning("store.handout", "directory=%s error=\"%s\"", d->path, error_text(fd));
 	directory_leave(d);
 	if (fd < 0)
 		return -EAGAIN;

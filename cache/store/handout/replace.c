@@ -52,6 +52,13 @@ void replace_queue(struct directory *d, const struct object_id *id)
 	pthread_mutex_unlock(&d->lock);
 }
 
+int replace_clean(struct directory *d)
+{
+	int error = d->files->unlink(d->files, d->layout.root_fd, NAME);
+
+	return error == -ENOENT ? 0 : error;
+}
+
 static bool pop(struct directory *d, struct object_id *out_id, bool *out_held)
 {
 	struct replaces *replaces = &d->replaces;
