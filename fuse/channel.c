@@ -74,9 +74,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_write = WRITE_MAX;
 	conn->time_gran = 1000000000;
 #if LIBFUSE_PASSTHROUGH
-	if (conn->capable_ext & FUSE_CAP_PASSTHROUGH) {
-		fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
-		conn->max_backing_stack_depth = STACK_DEPTH;
+	if (conn->capable & FUSE_CAP_PASSTHROUGH) {
+		conn->want |= FUSE_CAP_PASSTHROUGH;
+		conn->max_backing_stack_depth = STACK_DEPTH - 1; /* libfuse adds one */
 	}
 #endif
 }
