@@ -15,6 +15,7 @@
 /* One load: where messages go and where lines come from. */
 struct load {
 	const struct config_text *text;
+	bool part; /* what the tables do not have is somebody else's */
 	char *problem;
 	size_t problem_size;
 };
@@ -302,7 +303,7 @@ static int load_members(const struct load *load, const struct place *place,
 		name_member(&member, place, name);
 		if (option)
 			error = load_option(load, &member, option, value);
-		else
+		else if (!load->part)
 			error = refuse_unknown(load, &member, group);
 	}
 	return error;
@@ -360,10 +361,10 @@ static int load_tree(const struct load *load, const config_t *config,
 	return error;
 }
 
-static int load_parsed(const struct config_text *text, const struct option_group *group, void *out,
-		       char *problem, size_t problem_size)
+static int load_parsed(const struct config_text *text, bool part, const struct option_group *group,
+		       void *out, char *problem, size_t problem_size)
 {
-	const struct load load = { text, problem, problem_size };
+	const struct load load = { text, part, problem, problem_size };
 	config_t config;
 	int error;
 
@@ -379,17 +380,29 @@ static int load_parsed(const struct config_text *text, const struct option_group
 	return error;
 }
 
-int config_load(const char *path, const struct option_group *group, void *out, char *problem,
-		size_t problem_size)
+static int load_file(const char *path, bool part, const struct option_group *group, void *out,
+		     char *problem, size_t problem_size)
 {
 	struct config_text text;
 	int error = config_text_read(&text, path, problem, problem_size);
 
 	if (error)
 		return error;
-	error = load_parsed(&text, group, out, problem, problem_size);
+	error = load_parsed(&text, part, group, out, problem, problem_size);
 	config_text_free(&text);
 	return error;
+}
+
+int config_load(const char *path, const struct option_group *group, void *out, char *problem,
+		size_t problem_size)
+{
+	return load_file(path, false, group, out, problem, problem_size);
+}
+
+int config_load_part(const char *path, const struct option_group *group, void *out, char *problem,
+		     size_t problem_size)
+{
+	return load_file(path, true, group, out, problem, problem_size);
 }
 
 int config_load_text(const char *text, const char *name, const struct option_group *group,
@@ -400,7 +413,7 @@ int config_load_text(const char *text, const char *name, const struct option_gro
 
 	if (error)
 		return error;
-	error = load_parsed(&expanded, group, out, problem, problem_size);
+	error = load_parsed(&expanded, false, group, out, problem, problem_size);
 	config_text_free(&expanded);
 	return error;
 }

@@ -18,6 +18,11 @@
 int config_load(const char *path, const struct option_group *group, void *out, char *problem,
 		size_t problem_size);
 
-/** config_load_text() - the same from memory; @name stands for the file in messages. */
+/** config_load_part() - the same for who wants to know a part of it only: settings and groups that
+ *  @group does not have are not looked at. */
+int config_load_part(const char *path, const struct option_group *group, void *out, char *problem,
+		     size_t problem_size);
+
+/** config_load_text() - config_load() from memory; @name stands for the file in messages. */
 int config_load_text(const char *text, const char *name, const struct option_group *group,
 		     void *out, char *problem, size_t problem_size);

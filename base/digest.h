@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,3 +33,10 @@ uint64_t digest_xxh3(const void *data, size_t len);
 
 /** digest_hex() - lower-case hexadecimal and a NUL: @out holds 2 * @len + 1 bytes. */
 void digest_hex(const void *data, size_t len, char *out);
+
+/**
+ * digest_unhex() - @len bytes from twice as many digits, as digest_hex() writes them; what follows
+ * is not looked at.
+ * Return: false: one of them is no such digit, the text's end perhaps; @out means nothing.
+ */
+bool digest_unhex(const char *text, size_t len, void *out);

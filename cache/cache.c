@@ -248,6 +248,11 @@ unsigned cache_directory_count(const struct cache *cache)
 	return store_directory_count(cache->store);
 }
 
+uint64_t cache_replica_bytes(struct cache *cache)
+{
+	return store_replica_bytes(cache->store);
+}
+
 void cache_directory_status(struct cache *cache, unsigned index,
 			    struct cache_directory_status *out_status)
 {

@@ -85,6 +85,11 @@ enum cache_counter {
 	CACHE_STORE_SKIPPED,	/* fetched blocks the policy or a lack of room kept off the SSD */
 	CACHE_REPAIRED,		/* blocks whose SSD copy failed its check and was fetched again */
 	CACHE_OBJECTS,		/* gauge, open object versions */
+	CACHE_AUDITS,		/* units from other nodes compared with the backing store */
+	CACHE_AUDIT_BYTES,
+	CACHE_AUDIT_DIFFERENCES, /* ... that were not the same: an alarm */
+	CACHE_AUDIT_GONE,	 /* not comparable: the backing store does not have the version */
+	CACHE_AUDIT_SKIPPED,	 /* for want of memory, time or requests */
 	CACHE_COUNTER_COUNT,
 };
 
@@ -195,6 +200,23 @@ uint64_t cache_object_size(const struct cache_object *object);
 /** cache_object_resident() - bytes of the version that need no backing store now: on this node's
  *  SSD, or in memory on their way there. */
 uint64_t cache_object_resident(struct cache *cache, const struct object_version *version);
+
+/* Bytes of an object version that are complete on this node. */
+struct cache_holdings {
+	uint64_t memory;   /* in the window, those on their way to the SSD too */
+	uint64_t ssd;	   /* written; perhaps not committed */
+	uint64_t owned;	   /* in either, of the blocks that this node owns: each byte once */
+	uint64_t replicas; /* of ssd: blocks that others own. It and owned: what is committed */
+};
+
+/**
+ * cache_holdings() - how much of @version is here, at about this moment. Some microseconds a block
+ * at most; holds up readers for no longer than one block's.
+ * Return: 0; -ECANCELED the cache stops; -E2BIG more blocks than an object can have; -ENOMEM.
+ *         Any thread, before cache_destroy().
+ */
+int cache_holdings(struct cache *cache, const struct object_version *version,
+		   struct cache_holdings *out);
 
 /** cache_object_stale() - whether the backing store has refused this version (412): what is not
  *  resident can no longer be had. */

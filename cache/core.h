@@ -18,6 +18,7 @@
 
 #include "base/counter.h"
 #include "base/histogram.h"
+#include "cache/audit.h"
 #include "cache/cache.h"
 #include "cache/peer/fetch.h"
 #include "cache/stage.h"
@@ -56,11 +57,11 @@ struct cache {
 	struct histogram latency;
 	struct store *store;
 	uint32_t block_len;
+	bool replicate; /* what others own goes to the SSD too */
 	uint64_t prefetch_max;
 	uint64_t fetch_max; /* bytes of a run */
 	uint64_t ahead_max; /* bytes that may lie prefetched and not yet read */
 	uint64_t write_max; /* bytes lent to the store at a time */
-	bool replicate;	    /* what others own goes to the SSD too */
 	_Atomic uint64_t read_timeout;
 	struct peer_source peers; /* fetch is NULL: this node is alone */
 	struct backing **backings;
@@ -74,6 +75,7 @@ struct cache {
 	uint64_t prefetch_bytes; /* of prefetches under way */
 	uint64_t write_bytes;	 /* lent to the store */
 	uint64_t write_count;
+	struct cache_audit audit;
 	bool stopping;
 	unsigned store_callers;	   /* threads that start something in the store */
 	pthread_cond_t store_left; /* stopping, and there are none any more */

@@ -56,4 +56,16 @@ const struct counter_spec cache_counter_specs[CACHE_COUNTER_COUNT] = {
 	[CACHE_REPAIRED] = { "cache_repaired", COUNTER_TOTAL, "blocks",
 			     "blocks whose copy on the SSD was bad and was fetched again" },
 	[CACHE_OBJECTS] = { "cache_objects", COUNTER_GAUGE, "objects", "open object versions" },
+	[CACHE_AUDITS] = { "cache_audits", COUNTER_TOTAL, "blocks",
+			   "blocks and granules of other nodes that were compared with the backing "
+			   "store" },
+	[CACHE_AUDIT_BYTES] = { "cache_audit_bytes", COUNTER_TOTAL, "bytes",
+				"bytes fetched from backing stores for that" },
+	[CACHE_AUDIT_DIFFERENCES] = { "cache_audit_differences", COUNTER_TOTAL, "blocks",
+				      "of them, not what the backing store has: an alarm" },
+	[CACHE_AUDIT_GONE] = { "cache_audit_gone", COUNTER_TOTAL, "blocks",
+			       "that could not be compared: the backing store does not have that "
+			       "version any more" },
+	[CACHE_AUDIT_SKIPPED] = { "cache_audit_skipped", COUNTER_TOTAL, "blocks",
+				  "that were not compared for want of memory, time or requests" },
 };

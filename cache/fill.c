@@ -5,14 +5,15 @@
  *	  |        | not there, bad check, I/O error
  *	  +--------+--> ASKING (other nodes, if there are any) --> entry CLEAN, or DIRTY if the
  *	  |        |      | nobody has it                          block is placed on this node
- *	  |        +------+--> ISSUING --> FETCHING (backing) --> entry DIRTY, or CLEAN if there
- *	           |      |                   |                    are others and it is not placed
+ *	  |        +------+--> ISSUING --> FETCHING (backing) --> entry DIRTY
+ *	           |      |                   |
  *	           |      `-----------+-------'
  *	           |                  | time-out while others have time left; queue full
  *	           `---- PAUSED <-----+                    else: entry DEAD, an error for all
  *
- * What is not placed here becomes DIRTY all the same where free space takes replicas
- * (cache.replicate).
+ * What others have becomes DIRTY all the same where free space takes replicas (cache.replicate);
+ * what nobody had does always: it may be this node's in a moment, when all know that its owner has
+ * died, and would be fetched a second time.
  *
  * Once the backing store was asked other nodes are not asked any more: what they would bring lands
  * where readers look at the first bytes already.
@@ -157,18 +158,25 @@ void cache_fill_end(struct cache_fill *fill, int status, enum cache_origin origi
 {
 	struct cache *cache = fill->cache;
 	struct window_entry *entry = fill->entry;
-	bool keep = (fill->placed || cache->replicate) && origin != CACHE_ORIGIN_SSD &&
-		    !entry->object->transient && !window_key_is_granule(&entry->key);
+	bool wanted = fill->placed || cache->replicate || origin == CACHE_ORIGIN_BACKING;
+	bool keep = wanted && origin != CACHE_ORIGIN_SSD && !entry->object->transient &&
+		    !window_key_is_granule(&entry->key);
 	struct cache_object *object;
 	struct cache_work work;
+	bool distrusted;
 
 	cache_work_init(&work);
 	pthread_mutex_lock(&cache->lock);
 	if (status == 0) {
 		object = detach_locked(cache, entry);
 		entry->origin = (uint8_t)origin;
-		fill_done_locked(cache, entry, keep && !cache->stopping, &object);
+		/* what came from the SSD before it was dropped there */
+		distrusted = entry->distrusted && origin != CACHE_ORIGIN_BACKING;
+		fill_done_locked(cache, entry, keep && !cache->stopping && !distrusted, &object);
 		cache_reads_progress_locked(cache, entry, &work);
+		entry->distrusted = false;
+		if (distrusted)
+			window_set_state(&cache->window, entry, WINDOW_DEAD);
 		cache_frames_locked(cache, &work);
 	} else {
 		object = cache_fill_fail_locked(fill, status, &work);

@@ -13,17 +13,22 @@
 
 static void fetched(struct cache_fill *fill, const struct peer_fetch *ask)
 {
-	struct counters *counters = &fill->cache->counters;
+	struct cache *cache = fill->cache;
+	struct counters *counters = &cache->counters;
 	struct window_entry *entry = fill->entry;
+	bool audited;
 
-	memcpy(window_checks(&fill->cache->window, entry), ask->checks,
+	memcpy(window_checks(&cache->window, entry), ask->checks,
 	       object_granule_count(entry->len) * sizeof(ask->checks[0]));
 	cache_fill_pad(fill);
 	counter_add(counters, CACHE_PEER_FETCHES, 1);
 	counter_add(counters, CACHE_PEER_BYTES, entry->len);
 	if (fill->repair)
 		counter_add(counters, CACHE_REPAIRED, 1);
+	audited = cache_audit_choose(cache, entry->object, ask);
 	cache_fill_end(fill, 0, CACHE_ORIGIN_PEER);
+	if (audited)
+		cache_audit_start(cache);
 }
 
 static void missed(struct cache_fill *fill)
@@ -41,6 +46,18 @@ static void missed(struct cache_fill *fill)
 		cache_fill_fetch(fill);
 }
 
+/* It may have been asked for before it was known what others have. */
+static bool is_trusted(const struct cache_fill *fill)
+{
+	struct cache *cache = fill->cache;
+	bool trusted;
+
+	pthread_mutex_lock(&cache->lock);
+	trusted = !cache_distrusts_locked(cache, &fill->entry->key);
+	pthread_mutex_unlock(&cache->lock);
+	return trusted;
+}
+
 static void ask_done(struct peer_fetch *ask)
 {
 	struct cache_fill *fill = CONTAINER_OF(ask, struct cache_fill, op.ask);
@@ -54,7 +71,7 @@ static void ask_done(struct peer_fetch *ask)
 		return;
 	}
 	fill->placed = ask->placed;
-	if (ask->outcome == PEER_FETCHED)
+	if (ask->outcome == PEER_FETCHED && is_trusted(fill))
 		fetched(fill, ask);
 	else
 		missed(fill);
@@ -123,7 +140,7 @@ bool cache_fill_ask(struct cache_fill *fill)
 				    window_key_block(&entry->key, cache->block_len));
 	cache_work_init(&work);
 	pthread_mutex_lock(&cache->lock);
-	asks &= !cache->stopping;
+	asks &= !cache->stopping && !cache_distrusts_locked(cache, &entry->key);
 	cache_reads_fail_locked(cache, entry, WINDOW_FORWARD, -ENOENT, &work);
 	if (forward && !hand_over_locked(fill)) {
 		object = cache_fill_fail_locked(fill, -ENOENT, &work);

@@ -69,7 +69,8 @@ static const struct option option_table[] = {
 	       .choices = replicate_names,
 	       .help = "What the cache directories keep of blocks that other nodes own and this "
 		       "one reads. free: as many as fit into free space, and they are the first "
-		       "to give way. off: none."),
+		       "to give way. off: none, but for what it had to fetch from a backing store "
+		       "itself."),
 	OPTION(struct cache_config, scrub, OPTION_BYTES, .default_text = "4 MiB", .min = 0,
 	       .max = TIB, .flags = OPTION_LIVE,
 	       .help = "Bytes a second that are read again in each cache directory and compared "

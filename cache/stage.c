@@ -87,6 +87,7 @@ void cache_stage_start(struct cache *cache, struct cache_stage *stage)
 	int ready;
 
 	stage->object = NULL;
+	stage->kept = false;
 	stage->read = (struct cache_read){ .done = read_done, .p.cache = cache };
 	ready = open_unit(cache, stage);
 	if (ready == 0)

@@ -38,8 +38,12 @@
 #include "cache/cache.h"
 #include "cache/object.h"
 #include "cache/window/key.h"
+#include "fabric/identity.h"
 
 struct peer_source;
+struct store_cursor;
+struct store_object;
+struct store_page;
 struct window_directory;
 
 /** cache_arena() - what peers may read: page-aligned, of a length that never changes. */
@@ -55,6 +59,20 @@ uint32_t cache_block_len(const struct cache *cache);
  */
 void cache_attach_peers(struct cache *cache, const struct peer_source *source,
 			struct window_directory *directory);
+
+/* Of what other nodes bring, one unit in @every is fetched from the backing store a second time and
+ * compared: audit.h. */
+struct cache_audit_config {
+	uint64_t every; /* 0: none */
+	uint64_t seed;	/* which */
+	/* NULL, or: what people call @member; "" not known. Any thread, until cache_stop(). */
+	void (*name)(void *context, const struct member_id *member, char *out, size_t out_size);
+	void *context;
+};
+
+/** cache_set_audit() - from now on; until the first call there are none. @config: copied. Any
+ *  thread. */
+void cache_set_audit(struct cache *cache, const struct cache_audit_config *config);
 
 /** cache_owner_changed() - which blocks this node owns has changed: those it does not own any more
  *  are the first to go from its SSD. Before cache_stop(). Any thread. */
@@ -95,6 +113,7 @@ struct cache_stage {
 	/* private */
 	struct cache_read read;
 	struct cache_object *object;
+	bool kept; /* cache_stage_keep() has had it written, or tried to */
 };
 
 /** cache_stage_start() - done() runs exactly once. Any thread; never blocks. */
@@ -105,6 +124,35 @@ void cache_stage_cancel(struct cache_stage *stage);
 
 /** cache_stage_finish() - gives the frame back; once for each that ended with status 0. */
 void cache_stage_finish(struct cache_stage *stage);
+
+/**
+ * cache_stage_keep() - sees to it that a staged block gets to this node's SSD. While it is held it
+ * cannot be dropped on its way there.
+ * Return: 0 it is there (a node without directories has it in memory, which is all it can do);
+ *   -EAGAIN    on its way: again a little later;
+ *   -ENOSPC    it was tried, and the SSD does not take it: policy, room, failure;
+ *   -EINVAL    a granule, or what is never kept;
+ *   -ECANCELED the cache stops.
+ * Threads: one at a time for a stage, between its done() and cache_stage_finish().
+ */
+int cache_stage_keep(struct cache_stage *stage);
+
+/** cache_has_block() - whether it is on this node's SSD (written; perhaps not committed). Any
+ *  thread. */
+bool cache_has_block(struct cache *cache, const struct object_id *id, uint64_t block);
+
+/** cache_would_keep() - whether the SSD would take a block of @len bytes now, in the role that it
+ *  has; counts as an access, and a refusal as one. True where there are no directories. */
+bool cache_would_keep(struct cache *cache, const struct store_object *object, uint64_t block,
+		      uint32_t len);
+
+/** cache_list() - what is on the SSD, in portions: store_list() says how. Return: as that does;
+ *  -ECANCELED the cache stops. */
+int cache_list(struct cache *cache, struct store_cursor *cursor, struct store_page *out_page);
+
+/** cache_replica_bytes() - on the SSD, of blocks that other nodes own. Some ms; before
+ * cache_stop(). Any thread. */
+uint64_t cache_replica_bytes(struct cache *cache);
 
 /** cache_touch() - peers have read these units: they age like those read here. Any thread. */
 void cache_touch(struct cache *cache, const struct window_key *keys, unsigned count);

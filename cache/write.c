@@ -41,7 +41,9 @@ static void tell_if_written_locked(struct cache *cache)
 static void end(struct cache *cache, struct window_entry *entry, bool written)
 {
 	struct cache_object *object = entry->object;
+	const struct window_key key = entry->key;
 	struct cache_work work;
+	bool drops;
 
 	if (!written)
 		counter_add(&cache->counters, CACHE_STORE_SKIPPED, 1);
@@ -51,10 +53,15 @@ static void end(struct cache *cache, struct window_entry *entry, bool written)
 	cache->write_count--;
 	object->pending_bytes -= entry->len;
 	entry->object = NULL;
-	window_set_state(&cache->window, entry, WINDOW_CLEAN);
+	drops = entry->distrusted && cache_store_enter_locked(cache);
+	window_set_state(&cache->window, entry, entry->distrusted ? WINDOW_DEAD : WINDOW_CLEAN);
 	tell_if_written_locked(cache);
 	cache_frames_locked(cache, &work);
 	pthread_mutex_unlock(&cache->lock);
+	if (drops) {
+		store_drop(cache->store, &key.id, window_key_block(&key, cache->block_len));
+		cache_store_leave(cache);
+	}
 	cache_object_put(object);
 	cache_work_run(cache, &work);
 }

@@ -59,6 +59,8 @@ struct mount_config {
 	struct option_structs entries; /* of struct mount_entry_config */
 };
 
+#define MOUNT_PATH_MAX 4096 /* of a path that is resolved, with its NUL */
+
 extern const struct option_group mount_options; /* of struct mount_config */
 
 enum mount_counter {
@@ -83,6 +85,7 @@ enum mount_counter {
 };
 
 struct mount;
+struct namespace_file;
 
 /**
  * mount_create() - mounts and starts serving.
@@ -111,6 +114,36 @@ void mount_stop(struct mount *mount, uint64_t timeout_ns);
  * there is nothing to wait for. NULL is fine.
  */
 void mount_destroy(struct mount *mount);
+
+/* What a path of the mount is. */
+struct mount_object {
+	struct object_version version; /* strings live as long as this */
+	int64_t mtime_s;
+	const char *dataset;
+	char path[MOUNT_PATH_MAX]; /* in the namespace: "/images/cat.jpg" */
+	bool confirmed; /* false: its backing store does not answer, and this was last known */
+	struct namespace_file *file; /* private */
+};
+
+struct mount_question {
+	const char *path;     /* absolute: below the mountpoint, or of the namespace */
+	uint64_t deadline_ns; /* of the system's monotonic clock */
+	/* Asked some times a second; true: gives up. NULL: never. */
+	bool (*cancelled)(void *context);
+	void *context;
+};
+
+/**
+ * mount_resolve() - which object version a path stands for now, by the same look-ups as the
+ * kernel's, of which it sees nothing. "//", "." and ".." are taken as text. Blocks.
+ * @out_object: for mount_object_fini(). Not confirmed: @problem says why.
+ * Return: 0; -ENOENT, -ENOTDIR, -EISDIR, -ENAMETOOLONG, -EINVAL (not absolute), -EACCES, -EIO,
+ *         -ETIMEDOUT, -ECANCELED or -ENOMEM with @problem saying what is wrong.
+ *         Any thread, before mount_destroy().
+ */
+int mount_resolve(struct mount *mount, const struct mount_question *question,
+		  struct mount_object *out_object, char *problem, size_t problem_size);
+void mount_object_fini(struct mount_object *object);
 
 /** mount_reload() - takes over the live settings. */
 void mount_reload(struct mount *mount, const struct mount_config *config);

@@ -1,5 +1,5 @@
 /*
- * control.c - the codec of the control socket. Requests are checked hard: they come from whoever
+ * control.c - the requests of the control socket. They are checked hard: they come from whoever
  * could connect.
  */
 #include "tools/control.h"
@@ -8,20 +8,20 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
-#include "base/error.h"
+#include "cache/peer/peers.h"
 #include "fabric/gossip/membership.h"
 
 /* A request is flat. The JSON parser recurses, and a control thread's stack is small. */
 #define NESTING_MAX 4
 
 static const char *const command_names[] = {
-	[CONTROL_STATUS] = "status", [CONTROL_FLUSH] = "flush", [CONTROL_MEMBERS] = "members",
-	[CONTROL_JOIN] = "join",     [CONTROL_LEAVE] = "leave", [CONTROL_KEYS] = "keys",
-	[CONTROL_TASK] = "task",
+	[CONTROL_STATUS] = "status", [CONTROL_FLUSH] = "flush",	    [CONTROL_MEMBERS] = "members",
+	[CONTROL_JOIN] = "join",     [CONTROL_LEAVE] = "leave",	    [CONTROL_KEYS] = "keys",
+	[CONTROL_TASK] = "task",     [CONTROL_CLUSTER] = "cluster", [CONTROL_LOCATE] = "locate",
+	[CONTROL_MESH] = "mesh",
 };
 _Static_assert(ARRAY_COUNT(command_names) == CONTROL_COMMAND_COUNT, "a command without a name");
 
@@ -67,17 +67,25 @@ static int command_decode(const json_t *value, enum control_command *out, char *
 	return -EINVAL;
 }
 
-static int number_decode(const json_t *value, const char *name, json_int_t max, json_int_t *out,
-			 char *problem, size_t problem_size)
+static int range_decode(const json_t *value, const char *name, json_int_t min, json_int_t max,
+			json_int_t *out, char *problem, size_t problem_size)
 {
-	if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+	if (!json_is_integer(value) || json_integer_value(value) < min ||
 	    json_integer_value(value) > max) {
 		snprintf(problem, problem_size,
-			 "'%s' is not a whole number in 0..%" JSON_INTEGER_FORMAT, name, max);
+			 "'%s' is not a whole number in %" JSON_INTEGER_FORMAT
+			 "..%" JSON_INTEGER_FORMAT,
+			 name, min, max);
 		return -EINVAL;
 	}
 	*out = json_integer_value(value);
 	return 0;
+}
+
+static int number_decode(const json_t *value, const char *name, json_int_t max, json_int_t *out,
+			 char *problem, size_t problem_size)
+{
+	return range_decode(value, name, 0, max, out, problem, problem_size);
 }
 
 static int text_decode(const json_t *value, const char *name, char *out, size_t size, char *problem,
@@ -128,22 +136,29 @@ static int task_decode(const json_t *value, struct control_request *out, char *p
 	return 0;
 }
 
-static int addresses_decode(const json_t *value, struct control_request *out, char *problem,
-			    size_t problem_size)
+/* @out: @max texts of @size bytes each. */
+static int texts_decode(const json_t *value, const char *name, unsigned max, size_t size, char *out,
+			unsigned *out_count, char *problem, size_t problem_size)
 {
 	size_t count = json_array_size(value);
 
-	if (count == 0 || count > CONTROL_ADDRESSES_MAX) {
-		snprintf(problem, problem_size, "'addresses' is not a list of 1 to %d texts",
-			 CONTROL_ADDRESSES_MAX);
+	if (count == 0 || count > max) {
+		snprintf(problem, problem_size, "'%s' is not a list of 1 to %u texts", name, max);
 		return -EINVAL;
 	}
 	for (size_t i = 0; i < count; i++)
-		if (text_decode(json_array_get(value, i), "addresses", out->addresses[i],
-				sizeof(out->addresses[i]), problem, problem_size))
+		if (text_decode(json_array_get(value, i), name, out + i * size, size, problem,
+				problem_size))
 			return -EINVAL;
-	out->address_count = (unsigned)count;
+	*out_count = (unsigned)count;
 	return 0;
+}
+
+static int addresses_decode(const json_t *value, struct control_request *out, char *problem,
+			    size_t problem_size)
+{
+	return texts_decode(value, "addresses", CONTROL_ADDRESSES_MAX, CONTROL_ADDRESS_MAX,
+			    out->addresses[0], &out->address_count, problem, problem_size);
 }
 
 static int action_decode(const json_t *value, struct control_request *out, char *problem,
@@ -196,6 +211,82 @@ static int force_decode(const json_t *value, struct control_request *out, char *
 	return flag_decode(value, "force", &out->force, problem, problem_size);
 }
 
+static int drain_decode(const json_t *value, struct control_request *out, char *problem,
+			size_t problem_size)
+{
+	return flag_decode(value, "drain", &out->drain, problem, problem_size);
+}
+
+static int path_decode(const json_t *value, struct control_request *out, char *problem,
+		       size_t problem_size)
+{
+	if (text_decode(value, "path", out->path, sizeof(out->path), problem, problem_size))
+		return -EINVAL;
+	if (out->path[0])
+		return 0;
+	snprintf(problem, problem_size, "'path' is empty");
+	return -EINVAL;
+}
+
+static int blocks_decode(const json_t *value, struct control_request *out, char *problem,
+			 size_t problem_size)
+{
+	return flag_decode(value, "blocks", &out->blocks, problem, problem_size);
+}
+
+static int bytes_decode(const json_t *value, struct control_request *out, char *problem,
+			size_t problem_size)
+{
+	json_int_t number;
+
+	if (range_decode(value, "bytes", 1, PEER_MEASURE_BYTES_MAX, &number, problem, problem_size))
+		return -EINVAL;
+	out->mesh.bytes = (uint64_t)number;
+	return 0;
+}
+
+static int duration_decode(const json_t *value, struct control_request *out, char *problem,
+			   size_t problem_size)
+{
+	json_int_t number;
+
+	if (range_decode(value, "duration_ms", 1, PEER_MEASURE_MS_MAX, &number, problem,
+			 problem_size))
+		return -EINVAL;
+	out->mesh.duration_ms = (uint32_t)number;
+	return 0;
+}
+
+static int read_len_decode(const json_t *value, struct control_request *out, char *problem,
+			   size_t problem_size)
+{
+	json_int_t number;
+
+	if (range_decode(value, "read_len", 1, PEER_MEASURE_LEN_MAX, &number, problem,
+			 problem_size))
+		return -EINVAL;
+	out->mesh.read_len = (uint32_t)number;
+	return 0;
+}
+
+static int depth_decode(const json_t *value, struct control_request *out, char *problem,
+			size_t problem_size)
+{
+	json_int_t number;
+
+	if (range_decode(value, "depth", 1, PEER_MEASURE_DEPTH_MAX, &number, problem, problem_size))
+		return -EINVAL;
+	out->mesh.depth = (unsigned)number;
+	return 0;
+}
+
+static int mesh_members_decode(const json_t *value, struct control_request *out, char *problem,
+			       size_t problem_size)
+{
+	return texts_decode(value, "members", CONTROL_MESH_MEMBERS_MAX, CONTROL_MEMBER_MAX,
+			    out->mesh.members[0], &out->mesh.member_count, problem, problem_size);
+}
+
 /* The members of a request, each of one command; `required` ones must be there. */
 static const struct {
 	const char *name;
@@ -213,6 +304,14 @@ static const struct {
 	{ "file", CONTROL_KEYS, false, file_decode },
 	{ "local", CONTROL_KEYS, false, local_decode },
 	{ "force", CONTROL_KEYS, false, force_decode },
+	{ "drain", CONTROL_LEAVE, false, drain_decode },
+	{ "path", CONTROL_LOCATE, true, path_decode },
+	{ "blocks", CONTROL_LOCATE, false, blocks_decode },
+	{ "bytes", CONTROL_MESH, true, bytes_decode },
+	{ "duration_ms", CONTROL_MESH, true, duration_decode },
+	{ "read_len", CONTROL_MESH, true, read_len_decode },
+	{ "depth", CONTROL_MESH, true, depth_decode },
+	{ "members", CONTROL_MESH, false, mesh_members_decode },
 };
 
 static int member_decode(const char *name, const json_t *value, struct control_request *out,
@@ -290,13 +389,55 @@ int control_request_decode(const char *line, size_t len, struct control_request 
 	return error;
 }
 
+/* What is not UTF-8 sets *@bad, and is left out. */
+static void text_set(json_t *root, const char *name, const char *text, bool *bad)
+{
+	if (json_object_set_new(root, name, json_string(text)) != 0)
+		*bad = true;
+}
+
+/* @texts: @count of them, @size bytes each. */
+static void texts_set(json_t *root, const char *name, const char *texts, unsigned count,
+		      size_t size, bool *bad)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < count; i++)
+		if (json_array_append_new(list, json_string(texts + i * size)) != 0)
+			*bad = true;
+	json_object_set_new(root, name, list);
+}
+
+static void keys_set(json_t *root, const struct control_request *request, bool *bad)
+{
+	text_set(root, "action", control_keys_actions[request->action], bad);
+	if (request->key[0])
+		text_set(root, "key", request->key, bad);
+	if (request->file[0])
+		text_set(root, "file", request->file, bad);
+	if (request->local)
+		json_object_set_new(root, "local", json_true());
+	if (request->force)
+		json_object_set_new(root, "force", json_true());
+}
+
+static void mesh_set(json_t *root, const struct control_mesh *mesh, bool *bad)
+{
+	json_object_set_new(root, "bytes", json_integer((json_int_t)mesh->bytes));
+	json_object_set_new(root, "duration_ms", json_integer(mesh->duration_ms));
+	json_object_set_new(root, "read_len", json_integer(mesh->read_len));
+	json_object_set_new(root, "depth", json_integer(mesh->depth));
+	if (mesh->member_count > 0)
+		texts_set(root, "members", mesh->members[0], mesh->member_count, CONTROL_MEMBER_MAX,
+			  bad);
+}
+
 /* What is as it would be anyhow is left out: no encoding is longer than what it was decoded from.
  */
-static json_t *request_json(const struct control_request *request)
+static json_t *request_json(const struct control_request *request, bool *bad)
 {
 	json_t *root = json_pack("{s:i, s:s}", "protocol", CONTROL_PROTOCOL, "command",
 				 command_names[request->command]);
-	json_t *addresses;
 
 	switch (request->command) {
 	case CONTROL_FLUSH:
@@ -311,25 +452,26 @@ static json_t *request_json(const struct control_request *request)
 		json_object_set_new(root, "task", json_integer(request->task));
 		break;
 	case CONTROL_JOIN:
-		addresses = json_array();
-		for (unsigned i = 0; i < request->address_count; i++)
-			json_array_append_new(addresses, json_string(request->addresses[i]));
-		json_object_set_new(root, "addresses", addresses);
+		texts_set(root, "addresses", request->addresses[0], request->address_count,
+			  CONTROL_ADDRESS_MAX, bad);
 		break;
 	case CONTROL_KEYS:
-		json_object_set_new(root, "action",
-				    json_string(control_keys_actions[request->action]));
-		if (request->key[0])
-			json_object_set_new(root, "key", json_string(request->key));
-		if (request->file[0])
-			json_object_set_new(root, "file", json_string(request->file));
-		if (request->local)
-			json_object_set_new(root, "local", json_true());
-		if (request->force)
-			json_object_set_new(root, "force", json_true());
+		keys_set(root, request, bad);
+		break;
+	case CONTROL_LEAVE:
+		if (request->drain)
+			json_object_set_new(root, "drain", json_true());
+		break;
+	case CONTROL_LOCATE:
+		text_set(root, "path", request->path, bad);
+		if (request->blocks)
+			json_object_set_new(root, "blocks", json_true());
+		break;
+	case CONTROL_MESH:
+		mesh_set(root, &request->mesh, bad);
 		break;
 	case CONTROL_STATUS:
-	case CONTROL_LEAVE:
+	case CONTROL_CLUSTER:
 	case CONTROL_COMMAND_COUNT:
 		break;
 	}
@@ -338,87 +480,18 @@ static json_t *request_json(const struct control_request *request)
 
 size_t control_request_encode(const struct control_request *request, char out[CONTROL_REQUEST_MAX])
 {
+	bool bad = false;
 	json_t *root;
 	size_t len;
 
 	CHECK(request->command < CONTROL_COMMAND_COUNT);
 	CHECK(request->timeout_ms <= CONTROL_FLUSH_MS_MAX);
-	root = request_json(request);
+	root = request_json(request, &bad);
 	len = json_dumpb(root, out, CONTROL_REQUEST_MAX - 1, JSON_COMPACT);
 	json_decref(root);
-	CHECK(len > 0 && len < CONTROL_REQUEST_MAX - 1);
+	/* jansson tells what the whole needs, also when there was less room */
+	if (bad || len == 0 || len >= CONTROL_REQUEST_MAX - 1)
+		return 0;
 	out[len] = '\0';
 	return len;
-}
-
-/* @root is taken. */
-static char *answer_line(json_t *root)
-{
-	char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-	size_t len;
-	char *line;
-
-	json_decref(root);
-	if (!text)
-		return NULL;
-	len = strlen(text);
-	line = len + 1 < CONTROL_ANSWER_MAX ? realloc(text, len + 2) : NULL;
-	if (!line) {
-		free(text);
-		return NULL;
-	}
-	line[len] = '\n';
-	line[len + 1] = '\0';
-	return line;
-}
-
-char *control_answer_ok(json_t *result)
-{
-	if (!result)
-		return NULL;
-	return answer_line(json_pack("{s:i, s:b, s:o}", "protocol", CONTROL_PROTOCOL, "ok", 1,
-				     "result", result));
-}
-
-char *control_answer_error(int error, const char *message)
-{
-	/* "%" lengths cut at bytes, and a cut character is no JSON: then say less. */
-	json_t *text = json_string(message);
-
-	return answer_line(json_pack("{s:i, s:b, s:s, s:o}", "protocol", CONTROL_PROTOCOL, "ok", 0,
-				     "error", error_name(error), "message",
-				     text ? text : json_string("the request is not UTF-8")));
-}
-
-static int error_by_name(const char *name)
-{
-	static const int known[] = { EINVAL, ENOMEM, EACCES, ETIMEDOUT, EBUSY, E2BIG, ENOENT };
-
-	for (size_t i = 0; name && i < ARRAY_COUNT(known); i++)
-		if (strcmp(error_name(-known[i]), name) == 0)
-			return -known[i];
-	return -EIO;
-}
-
-int control_answer_decode(const char *line, size_t len, json_t **out_result, char *problem,
-			  size_t problem_size)
-{
-	json_t *root = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
-	json_t *result = json_object_get(root, "result");
-	const char *message = json_string_value(json_object_get(root, "message"));
-	int error = 0;
-
-	if (json_is_true(json_object_get(root, "ok")) && result) {
-		*out_result = json_incref(result);
-	} else if (json_is_false(json_object_get(root, "ok")) && message) {
-		snprintf(problem, problem_size, "the daemon refused: %s", message);
-		error = error_by_name(json_string_value(json_object_get(root, "error")));
-	} else {
-		snprintf(problem, problem_size,
-			 "the daemon's answer makes no sense; is it of "
-			 "another version than this command (" CENOTE_VERSION ")?");
-		error = -EPROTO;
-	}
-	json_decref(root);
-	return error;
 }

@@ -17,16 +17,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONTROL_PROTOCOL      1
-#define CONTROL_REQUEST_MAX   4096
-#define CONTROL_ANSWER_MAX    (1u << 20)
-#define CONTROL_PROBLEM_MAX   256
-#define CONTROL_SOCKET_NAME   "control"
-#define CONTROL_ADDRESSES_MAX 8
-#define CONTROL_ADDRESS_MAX   264
-#define CONTROL_FILE_MAX      1024
-#define CONTROL_KEY_MAX	      17  /* a key's id in hexadecimal, with its NUL */
-#define CONTROL_MEMBERS_MAX   500 /* in one answer */
+#define CONTROL_PROTOCOL	 1
+#define CONTROL_REQUEST_MAX	 4096
+#define CONTROL_ANSWER_MAX	 (1u << 20)
+#define CONTROL_PROBLEM_MAX	 256
+#define CONTROL_SOCKET_NAME	 "control"
+#define CONTROL_ADDRESSES_MAX	 8
+#define CONTROL_ADDRESS_MAX	 264
+#define CONTROL_FILE_MAX	 1024
+#define CONTROL_KEY_MAX		 17   /* a key's id in hexadecimal, with its NUL */
+#define CONTROL_MEMBERS_MAX	 500  /* in one answer */
+#define CONTROL_PATH_MAX	 1025 /* with its NUL */
+#define CONTROL_MEMBER_MAX	 64   /* a member's name or id, with its NUL */
+#define CONTROL_MESH_MEMBERS_MAX 64
 #define CONTROL_FLUSH_MS_MAX                                                                       \
 	500 /* one request may hold up the daemon's control thread this long                       \
 	     */
@@ -39,7 +42,20 @@ enum control_command {
 	CONTROL_LEAVE,	 /* gives a task */
 	CONTROL_KEYS,	 /* gives a task */
 	CONTROL_TASK,	 /* how it goes */
+	CONTROL_CLUSTER, /* how all members are: gives a task */
+	CONTROL_LOCATE,	 /* where an object's bytes are: gives a task */
+	CONTROL_MESH,	 /* how fast members read from each other: gives a task */
 	CONTROL_COMMAND_COUNT,
+};
+
+/* Of each pair of members, in both directions; limits as those of struct peer_measure. */
+struct control_mesh {
+	uint64_t bytes;
+	uint32_t duration_ms;
+	uint32_t read_len;
+	unsigned depth;
+	unsigned member_count;					    /* 0: all */
+	char members[CONTROL_MESH_MEMBERS_MAX][CONTROL_MEMBER_MAX]; /* names or ids */
 };
 
 /* What takes longer than an answer may take gives a task's number, to be asked for again. */
@@ -56,6 +72,10 @@ struct control_request {
 	char key[CONTROL_KEY_MAX];   /* use, remove */
 	char file[CONTROL_FILE_MAX]; /* add: where the daemon reads it; "": a new one */
 	bool local, force;
+	bool drain;		     /* CONTROL_LEAVE: hand the blocks over first */
+	char path[CONTROL_PATH_MAX]; /* CONTROL_LOCATE */
+	bool blocks;		     /* CONTROL_LOCATE: the owner of each block, too */
+	struct control_mesh mesh;    /* CONTROL_MESH */
 };
 
 extern const char *const control_keys_actions[]; /* in order, NULL-ended */
@@ -68,7 +88,8 @@ extern const char *const control_keys_actions[]; /* in order, NULL-ended */
 int control_request_decode(const char *line, size_t len, struct control_request *out, char *problem,
 			   size_t problem_size);
 
-/** control_request_encode() - the line without its newline, NUL-ended; returns its length. */
+/** control_request_encode() - the line without its newline, NUL-ended. Return: its length; 0: its
+ *  texts are not UTF-8, or too long for one request. */
 size_t control_request_encode(const struct control_request *request, char out[CONTROL_REQUEST_MAX]);
 
 /** control_answer_ok() - an answer line with its newline. @result is taken, NULL counts as out of

@@ -132,15 +132,12 @@ static ssize_t socket_receive_line(int fd, char *out, size_t out_size, uint64_t 
 	return -EMSGSIZE;
 }
 
-static ssize_t socket_exchange(int fd, const struct control_request *request, char *answer,
+/* @line: @len bytes. */
+static ssize_t socket_exchange(int fd, const char *line, size_t len, char *answer,
 			       size_t answer_size, uint64_t deadline_ns)
 {
-	char line[CONTROL_REQUEST_MAX];
-	size_t len = control_request_encode(request, line);
-	int error;
+	int error = socket_send(fd, line, len, deadline_ns);
 
-	line[len++] = '\n';
-	error = socket_send(fd, line, len, deadline_ns);
 	if (error)
 		return error;
 	return socket_receive_line(fd, answer, answer_size, deadline_ns);
@@ -151,10 +148,20 @@ int control_call(const char *run_dir, const struct control_request *request, int
 {
 	uint64_t deadline_ns =
 		clock_after_ns(clock_now_ns(clock_system()), (uint64_t)timeout_ms * NS_PER_MS);
+	char line[CONTROL_REQUEST_MAX];
+	size_t line_len = control_request_encode(request, line);
 	ssize_t len;
 	char *answer;
 	int error, fd = -1;
 
+	if (line_len == 0) {
+		snprintf(problem, problem_size,
+			 "what is asked for is not UTF-8, or longer than a request may be (%d "
+			 "bytes, with what has to be escaped in JSON)",
+			 CONTROL_REQUEST_MAX);
+		return -E2BIG;
+	}
+	line[line_len++] = '\n';
 	error = socket_connect(run_dir, &fd, problem, problem_size);
 	if (error)
 		return error;
@@ -164,7 +171,7 @@ int control_call(const char *run_dir, const struct control_request *request, int
 		snprintf(problem, problem_size, "out of memory");
 		goto close_socket;
 	}
-	len = socket_exchange(fd, request, answer, CONTROL_ANSWER_MAX, deadline_ns);
+	len = socket_exchange(fd, line, line_len, answer, CONTROL_ANSWER_MAX, deadline_ns);
 	if (len >= 0) {
 		error = control_answer_decode(answer, (size_t)len, out_result, problem,
 					      problem_size);

@@ -105,6 +105,14 @@ static void cenoted_page_print(FILE *out)
 	fputs(".SH SEE ALSO\n.BR cenote (1),\n.BR cenote.conf (5)\n", out);
 }
 
+/* Its name, whose dashes stay dashes. */
+static const char *bw_command_text(const struct program_command *command)
+{
+	if (!command->name)
+		return "";
+	return strcmp(command->name, "--mesh") == 0 ? "\\-\\-mesh" : command->name;
+}
+
 static void bw_page_print(FILE *out)
 {
 	page_start(out, "cenote-bw", 1, "measure one-sided reads between two machines");
@@ -112,18 +120,18 @@ static void bw_page_print(FILE *out)
 	for (const struct program_command *each = program_commands; each->run; each++) {
 		fputs(each == program_commands ? "" : ".br\n", out);
 		fprintf(out, ".B cenote\\-bw%s%s\n.RI %s%s[ OPTION... ]\n", each->name ? " " : "",
-			each->name ? each->name : "", each->arguments,
-			*each->arguments ? " \" \" " : "");
+			bw_command_text(each), each->arguments, *each->arguments ? " \" \" " : "");
 	}
 	fputs(".SH DESCRIPTION\n", out);
 	text_print("Bandwidth, message rate and latency of reads of another machine's memory, as a "
 		   "Cenote cluster does them: one-sided over RDMA, or by UCX over TCP where there "
 		   "is no RDMA device. The names of options and columns are those of perftest "
-		   "(ib_read_bw, ib_read_lat). Needs no daemon, and does not disturb one.",
+		   "(ib_read_bw, ib_read_lat). Needs no daemon, and does not disturb one; but "
+		   "--mesh has the daemons of a cluster measure, in their own connections.",
 		   out);
 	for (const struct program_command *each = program_commands; each->run; each++) {
 		fprintf(out, ".SS cenote\\-bw %s%s[OPTION...]\n",
-			each->name ? each->name : each->arguments, " ");
+			each->name ? bw_command_text(each) : each->arguments, " ");
 		text_print(each->text, out);
 		option_print_man(each->group, out);
 	}
@@ -248,7 +256,9 @@ static void bw_completion_print(FILE *out)
 	      "\tlocal current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} "
 	      "words=\n"
 	      "\tcase $previous in\n"
-	      "\t--secret-file|-k) COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n"
+	      "\t--secret-file|-k|--svg|--config) COMPREPLY=($(compgen -f -- \"$current\")); "
+	      "return ;;\n"
+	      "\t--run-dir) COMPREPLY=($(compgen -d -- \"$current\")); return ;;\n"
 	      "\t--ib-dev|-d) COMPREPLY=($(compgen -W \"$(ls /sys/class/infiniband 2>/dev/null)\" "
 	      "-- \"$current\")); return ;;\n"
 	      "\tesac\n\tcase ${COMP_WORDS[1]} in\n",
@@ -260,10 +270,10 @@ static void bw_completion_print(FILE *out)
 		option_print_completion(each->group, out);
 		fputs(" --help' ;;\n", out);
 	}
-	fputs("\thelp) words='serve devices' ;;\n\t*) words='", out);
+	fputs("\thelp) words='serve devices mesh' ;;\n\t*) words='", out);
 	option_print_completion(program_commands[0].group, out);
 	fputs(" --help --version'\n"
-	      "\t\t((COMP_CWORD == 1)) && words+=' serve devices help' ;;\n\tesac\n"
+	      "\t\t((COMP_CWORD == 1)) && words+=' serve devices --mesh help' ;;\n\tesac\n"
 	      "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
 	      "\t((COMP_CWORD == 1)) && COMPREPLY+=($(compgen -A hostname -- \"$current\"))\n}\n"
 	      "complete -F _cenote_bw cenote-bw\n",

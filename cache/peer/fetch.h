@@ -10,6 +10,7 @@
 
 #include "cache/object.h"
 #include "cache/window/key.h"
+#include "fabric/identity.h"
 
 struct store_object;
 
@@ -38,6 +39,7 @@ struct peer_fetch {
 	/* set before done */
 	bool placed; /* FETCHED, MISSED: this node owns the block, it should keep it */
 	enum peer_outcome outcome;
+	struct member_id source; /* FETCHED: who served it */
 	int status; /* FAILED: -ESTALE, -ENOENT, -EACCES: the backing store's word, final;
 		       -EIO, -ETIMEDOUT, -EAGAIN: passes; -ECANCELED */
 	uint64_t checks[BLOCK_GRANULES_MAX]; /* FETCHED: one a granule */

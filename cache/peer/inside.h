@@ -2,7 +2,7 @@
  * inside.h - struct peers, shared by the files that make up the door: peers.c (up, down, what any
  * thread may call) and peers_thread.c (the thread that owns the transport).
  *
- *	OPENING --> RUNNING -- peers_stop() --> STOPPED (mail is still answered) --> destroyed
+ *	OPENING --> READY --> RUNNING -- peers_stop() --> STOPPED (mail is answered) --> destroyed
  *	   `--> FAILED
  */
 #pragma once
@@ -16,7 +16,9 @@
 #include "base/histogram.h"
 #include "cache/cache.h"
 #include "cache/peer/catalog.h"
+#include "cache/peer/inquiry.h"
 #include "cache/peer/mailbox.h"
+#include "cache/peer/measure.h"
 #include "cache/peer/members.h"
 #include "cache/peer/neighbours.h"
 #include "cache/peer/outbox.h"
@@ -31,6 +33,8 @@
 enum peers_state {
 	PEERS_OPENING, /* waits for the thread to have opened the transport and to listen */
 	PEERS_FAILED,  /* it could not: @status, @problem */
+	PEERS_READY,   /* it listens, and takes nothing yet: waits until the cache is attached, or a
+			  member could have it bring a block before there are any peers */
 	PEERS_RUNNING,
 	PEERS_STOPPED, /* the transport is closed, nothing is under way; fetches end -ECANCELED */
 };
@@ -39,6 +43,9 @@ struct peers {
 	const struct clock *clock;
 	struct membership *membership;
 	struct member_id self;
+	uint64_t started_ns;
+	/* What it says of itself when it is asked; guarded by lock until it is there. */
+	char name[PEER_REPORT_NAME_MAX], version[PEER_REPORT_VERSION_MAX];
 	struct cache *cache;
 	struct placement *placement;
 	struct members *members;
@@ -72,15 +79,21 @@ struct peers {
 	struct neighbours *neighbours;
 	struct reader *reader;
 	struct owner *owner;
-	/* A node that has just started knows nobody yet: what it is asked for would all come from
-	 * backing stores. So fetches are held until blocks are placed. */
-	struct peer_fetches held;
-	bool open;	  /* none is held any more */
-	uint64_t open_ns; /* or when that is, whatever is placed by then */
+	struct measure *measure;
+	struct inquiry *inquiry;
 };
 
 /** peers_counters_init() - the table of enum peers_counter. Return: 0 or -ENOMEM. */
 int peers_counters_init(struct counters *counters);
+
+/* Of the peers' thread: */
+
+/** peers_inquiry_make() - measure and inquiry. Return: 0 or -ENOMEM. */
+int peers_inquiry_make(struct peers *peers);
+void peers_inquiries_start(struct peers *peers, struct peers_inquiries *inquiries);
+
+/** peers_inquiries_refuse() - -ECANCELED. */
+void peers_inquiries_refuse(struct peers_inquiries *inquiries);
 
 /** peers_thread_main() - @argument: struct peers, in which all above the thread's own is there. */
 void *peers_thread_main(void *argument);

@@ -16,6 +16,7 @@ static void mail_init(struct peers_mail *mail)
 	STAILQ_INIT(&mail->fetches);
 	STAILQ_INIT(&mail->stages);
 	STAILQ_INIT(&mail->notices);
+	TAILQ_INIT(&mail->inquiries);
 	mail->reload = false;
 }
 
@@ -31,7 +32,8 @@ void mailbox_fini(struct peers_mailbox *mailbox)
 {
 	struct peers_notice *notice;
 
-	CHECK(STAILQ_EMPTY(&mailbox->mail.fetches) && STAILQ_EMPTY(&mailbox->mail.stages));
+	CHECK(STAILQ_EMPTY(&mailbox->mail.fetches) && STAILQ_EMPTY(&mailbox->mail.stages) &&
+	      TAILQ_EMPTY(&mailbox->mail.inquiries));
 	while ((notice = STAILQ_FIRST(&mailbox->mail.notices))) {
 		STAILQ_REMOVE_HEAD(&mailbox->mail.notices, link);
 		free(notice);
@@ -73,6 +75,13 @@ void mailbox_post_notice(struct peers_mailbox *mailbox, struct peers_notice *not
 	post_end(mailbox);
 }
 
+void mailbox_post_inquiry(struct peers_mailbox *mailbox, struct peers_inquiry *inquiry)
+{
+	pthread_mutex_lock(&mailbox->lock);
+	TAILQ_INSERT_TAIL(&mailbox->mail.inquiries, inquiry, p.link);
+	post_end(mailbox);
+}
+
 void mailbox_post_config(struct peers_mailbox *mailbox, const struct peers_config *config)
 {
 	pthread_mutex_lock(&mailbox->lock);
@@ -111,6 +120,7 @@ void mailbox_take(struct peers_mailbox *mailbox, struct peers_mail *out_mail)
 		STAILQ_CONCAT(&out_mail->fetches, &mail->fetches);
 		STAILQ_CONCAT(&out_mail->stages, &mail->stages);
 		STAILQ_CONCAT(&out_mail->notices, &mail->notices);
+		TAILQ_CONCAT(&out_mail->inquiries, &mail->inquiries, p.link);
 		out_mail->reload = mail->reload;
 		if (mail->reload)
 			out_mail->config = mail->config;

@@ -24,10 +24,12 @@ struct peers_notice {
 	struct member_id id;
 	struct address address; /* none: it is no neighbour any more */
 	uint64_t restarting_ns;
+	uint64_t leaving; /* its weight, while it hands over what it has; else 0 */
 };
 
 STAILQ_HEAD(peers_notices, peers_notice);
 STAILQ_HEAD(peers_stages, cache_stage);
+TAILQ_HEAD(peers_inquiries, peers_inquiry);
 
 enum peers_wish {
 	PEERS_RUN,
@@ -39,6 +41,7 @@ struct peers_mail {
 	struct peer_fetches fetches; /* to be started */
 	struct peers_stages stages;  /* that are done */
 	struct peers_notices notices;
+	struct peers_inquiries inquiries; /* to be started */
 	bool reload;
 	struct peers_config config; /* when @reload */
 	enum peers_wish wish;	    /* stays until it is changed */
@@ -61,6 +64,7 @@ void mailbox_fini(struct peers_mailbox *mailbox);
 void mailbox_post_fetch(struct peers_mailbox *mailbox, struct peer_fetch *fetch);
 void mailbox_post_stage(struct peers_mailbox *mailbox, struct cache_stage *stage);
 void mailbox_post_notice(struct peers_mailbox *mailbox, struct peers_notice *notice); /* taken */
+void mailbox_post_inquiry(struct peers_mailbox *mailbox, struct peers_inquiry *inquiry);
 void mailbox_post_config(struct peers_mailbox *mailbox, const struct peers_config *config);
 void mailbox_post_wish(struct peers_mailbox *mailbox, enum peers_wish wish);
 

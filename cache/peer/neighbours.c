@@ -25,6 +25,7 @@ struct neighbours {
 	struct neighbours_setup setup;
 	struct neighbours_watcher watcher;
 	struct entry *by_id, *by_address;
+	unsigned leaving; /* how many do */
 	bool stopped;
 };
 
@@ -57,7 +58,7 @@ static void tell_hopeful(struct neighbours *neighbours, struct neighbour *neighb
 
 static void give_up(struct neighbours *neighbours, struct neighbour *neighbour)
 {
-	neighbour->shape_known = false;
+	neighbour->shape_known = neighbour->connected = false;
 	if (neighbours->watcher.given_up)
 		neighbours->watcher.given_up(neighbours->watcher.context, neighbour);
 	if (!neighbour->peer)
@@ -84,8 +85,16 @@ static void leave_address(struct neighbours *neighbours, struct entry *entry)
 	entry->neighbour.address = (struct address){ 0 };
 }
 
+static void set_leaving(struct neighbours *neighbours, struct neighbour *neighbour, uint64_t weight)
+{
+	neighbours->leaving -= neighbour->leaving > 0;
+	neighbours->leaving += weight > 0;
+	neighbour->leaving = weight;
+}
+
 static void free_entry(struct neighbours *neighbours, struct entry *entry)
 {
+	set_leaving(neighbours, &entry->neighbour, 0);
 	close_breaker(neighbours, &entry->neighbour);
 	leave_address(neighbours, entry);
 	HASH_DELETE(by_id, neighbours->by_id, entry);
@@ -224,6 +233,31 @@ void neighbours_restarting(struct neighbours *neighbours, const struct member_id
 	if (!until_ns && neighbour->peer && transport_peer_retry_ns(neighbour->peer))
 		give_up(neighbours, neighbour);
 	tell_hopeful(neighbours, neighbour);
+}
+
+void neighbours_leaving(struct neighbours *neighbours, const struct member_id *id, uint64_t weight)
+{
+	struct neighbour *neighbour = neighbours_find(neighbours, id);
+
+	if (neighbour)
+		set_leaving(neighbours, neighbour, weight);
+}
+
+unsigned neighbours_leaving_list(const struct neighbours *neighbours,
+				 struct placement_member out[NEIGHBOURS_LEAVING_MAX])
+{
+	const struct entry *entry = neighbours->leaving ? neighbours->by_id : NULL;
+	unsigned count = 0;
+
+	for (; entry && count < NEIGHBOURS_LEAVING_MAX; entry = entry->by_id.next) {
+		if (!entry->neighbour.leaving)
+			continue;
+		out[count++] = (struct placement_member){
+			.id = entry->neighbour.id,
+			.weight = entry->neighbour.leaving,
+		};
+	}
+	return count;
 }
 
 static bool has_peer(struct neighbours *neighbours, struct neighbour *neighbour)

@@ -19,6 +19,7 @@
 
 #include "base/address.h"
 #include "cache/peer/peers.h"
+#include "cache/placement/placement.h"
 #include "cache/window/directory.h"
 #include "fabric/identity.h"
 #include "fabric/transport/transport.h"
@@ -36,6 +37,9 @@ struct neighbour {
 	unsigned failures;	/* silent, in a row */
 	uint64_t probe_ns;	/* open: when one may try again */
 	uint64_t restarting_ns; /* it restarts, and means to be back by then; 0: it does not */
+	bool connected;		/* as reader.h last heard */
+	uint64_t closed_ns;	/* when a connection that was up closed, not by us; 0: never */
+	uint64_t leaving;	/* its weight, while it hands over what it has; 0: it does not */
 	void *ledger;		/* reader.h's: what it is to be told */
 };
 
@@ -86,6 +90,18 @@ void neighbours_remove(struct neighbours *neighbours, const struct member_id *id
  *  restart (any more). Nothing happens when it is not known. */
 void neighbours_restarting(struct neighbours *neighbours, const struct member_id *id,
 			   uint64_t until_ns);
+
+/** neighbours_leaving() - @id hands over what it has, with the @weight by which blocks were placed
+ * on it; 0: it does not (any more). Nothing happens when it is not known. */
+void neighbours_leaving(struct neighbours *neighbours, const struct member_id *id, uint64_t weight);
+
+/* That are looked at; of more that leave at a time the rest is not asked. */
+#define NEIGHBOURS_LEAVING_MAX PLACEMENT_AMONG_MAX
+
+/** neighbours_leaving_list() - those that leave, as placement_rank_among() takes them. Return: how
+ *  many; in a settled cluster that is known without a look at anybody. */
+unsigned neighbours_leaving_list(const struct neighbours *neighbours,
+				 struct placement_member out[NEIGHBOURS_LEAVING_MAX]);
 
 /** neighbours_any() - whether one is known. */
 bool neighbours_any(const struct neighbours *neighbours);

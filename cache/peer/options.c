@@ -63,6 +63,11 @@ static const struct option peers_table[] = {
 		     .flags = OPTION_LIVE,
 		     .help = "Bytes a second that all members of the site together may fetch from "
 			     "backing stores themselves, in place of owners that are silent."),
+	PEERS_OPTION(audit, OPTION_INT, .default_text = "10000", .min = 0, .max = INT64_C(1) << 40,
+		     .flags = OPTION_LIVE,
+		     .help = "One block in so many of those that come from members is fetched from "
+			     "the backing store a second time and compared; a difference is logged "
+			     "as an error that names the member. 1: each one. 0: none."),
 };
 
 static int check(const void *value, char *problem, size_t problem_size)

@@ -282,6 +282,7 @@ static void fill_answer(const struct request *request, struct peer_staged *out)
 	uint64_t lease_ms = owner->setup.config->lease / NS_PER_MS;
 
 	out->request = request->number;
+	out->key = request->unit->key;
 	out->epoch = owner->setup.epoch;
 	out->len = request->len;
 	out->origin = (enum peer_origin)request->stage.origin;

@@ -14,9 +14,11 @@
 #include "base/thread.h"
 #include "cache/peer/inside.h"
 
+#define NAMES_PAGE 16 /* members looked at at a time */
+
 /* On the thread of members. */
 static int neighbour_post(void *context, const struct member_id *id, const struct address *address,
-			  uint64_t restarting_ns)
+			  uint64_t restarting_ns, uint64_t leaving)
 {
 	struct peers *peers = context;
 	struct peers_notice *notice = calloc(1, sizeof(*notice));
@@ -27,6 +29,7 @@ static int neighbour_post(void *context, const struct member_id *id, const struc
 	if (address)
 		notice->address = *address;
 	notice->restarting_ns = restarting_ns;
+	notice->leaving = leaving;
 	mailbox_post_notice(&peers->mailbox, notice);
 	return 0;
 }
@@ -52,6 +55,15 @@ static enum peers_state state_wait_beyond(struct peers *peers, enum peers_state 
 	return result;
 }
 
+static void thread_release(struct peers *peers)
+{
+	pthread_mutex_lock(&peers->lock);
+	if (peers->state == PEERS_READY)
+		peers->state = PEERS_RUNNING;
+	pthread_cond_broadcast(&peers->changed);
+	pthread_mutex_unlock(&peers->lock);
+}
+
 static void thread_end(struct peers *peers)
 {
 	if (!peers->thread_started)
@@ -69,7 +81,7 @@ static int thread_begin(struct peers *peers, char *problem, size_t problem_size)
 	if (error)
 		return error;
 	peers->thread_started = true;
-	if (state_wait_beyond(peers, PEERS_OPENING) == PEERS_RUNNING)
+	if (state_wait_beyond(peers, PEERS_OPENING) == PEERS_READY)
 		return 0;
 	snprintf(problem, problem_size, "%s", peers->problem);
 	return peers->status;
@@ -117,6 +129,50 @@ static bool source_owns(void *context, const struct object_id *id, uint64_t bloc
 	return peers_owns(context, id, block);
 }
 
+/* Return: whether @member is on the page. */
+static bool page_name(const struct membership_member *page, unsigned count,
+		      const struct member_id *member, char *out, size_t out_size)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (!member_id_equal(&page[i].id, member))
+			continue;
+		snprintf(out, out_size, "%s", page[i].details.name);
+		return true;
+	}
+	return false;
+}
+
+/* The gossip is there at least until peers_stop() has returned, which waits for the lock. */
+static void member_name(void *context, const struct member_id *member, char *out, size_t out_size)
+{
+	struct membership_member *page = calloc(NAMES_PAGE, sizeof(*page));
+	struct peers *peers = context;
+	unsigned first = 0, count = NAMES_PAGE;
+
+	out[0] = '\0';
+	pthread_mutex_lock(&peers->lock);
+	while (page && peers->state == PEERS_RUNNING && count == NAMES_PAGE) {
+		count = membership_members(peers->membership, first, NAMES_PAGE, page);
+		first += count;
+		if (page_name(page, count, member, out, out_size))
+			break;
+	}
+	pthread_mutex_unlock(&peers->lock);
+	free(page);
+}
+
+static void audit_set(struct peers *peers, const struct peers_config *config)
+{
+	const struct cache_audit_config audit = {
+		.every = (uint64_t)config->audit,
+		.seed = random_seed(),
+		.name = member_name,
+		.context = peers,
+	};
+
+	cache_set_audit(peers->cache, &audit);
+}
+
 static void problem_default(int error, char *problem, size_t problem_size)
 {
 	if (!problem[0])
@@ -144,6 +200,7 @@ int peers_create(const struct peers_setup *setup, struct peers **out_peers,
 	peers->backing_count = setup->backing_count;
 	peers->config = *setup->config;
 	peers->transport_config = setup->transport;
+	peers->started_ns = clock_now_ns(setup->clock);
 	pthread_mutex_init(&peers->lock, NULL);
 	thread_cond_init(&peers->changed);
 	mailbox_init(&peers->mailbox);
@@ -160,6 +217,8 @@ int peers_create(const struct peers_setup *setup, struct peers **out_peers,
 	}
 	source = (struct peer_source){ peers, source_fetch, source_owns };
 	cache_attach_peers(peers->cache, &source, peers->directory);
+	audit_set(peers, setup->config);
+	thread_release(peers);
 	members_start(peers->members);
 	*out_address = peers->address;
 	*out_peers = peers;
@@ -173,6 +232,7 @@ void peers_stop(struct peers *peers)
 	if (!peers || !peers->thread_started)
 		return;
 	mailbox_post_wish(&peers->mailbox, PEERS_STOP);
+	thread_release(peers);
 	state_wait_beyond(peers, PEERS_RUNNING);
 }
 
@@ -204,16 +264,25 @@ void peers_fetch(struct peers *peers, struct peer_fetch *fetch)
 	mailbox_post_fetch(&peers->mailbox, fetch);
 }
 
-/* As long as blocks are placed on nobody, this node is alone, and keeps what it has. */
-bool peers_owns(struct peers *peers, const struct object_id *id, uint64_t block)
+bool peers_owner_of(struct peers *peers, const struct object_id *id, uint64_t block,
+		    struct member_id *out_owner)
 {
 	const struct placement_table *table = placement_acquire(peers->placement);
 	const struct placement_member *owners[PLACEMENT_OWNERS_MAX];
 	unsigned count = placement_owners(table, placement_slot(id, block), owners);
-	bool owns = count == 0 || member_id_equal(&owners[0]->id, &peers->self);
 
+	if (count > 0)
+		*out_owner = owners[0]->id;
 	placement_release(peers->placement, table);
-	return owns;
+	return count > 0;
+}
+
+/* As long as blocks are placed on nobody, this node is alone, and keeps what it has. */
+bool peers_owns(struct peers *peers, const struct object_id *id, uint64_t block)
+{
+	struct member_id owner;
+
+	return !peers_owner_of(peers, id, block, &owner) || member_id_equal(&owner, &peers->self);
 }
 
 uint64_t peers_agreement(void)
@@ -223,6 +292,7 @@ uint64_t peers_agreement(void)
 
 void peers_reload(struct peers *peers, const struct peers_config *config)
 {
+	audit_set(peers, config);
 	mailbox_post_config(&peers->mailbox, config);
 }
 

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "base/address.h"
 #include "base/clock.h"
@@ -16,6 +17,7 @@
 #include "base/option.h"
 #include "cache/cache.h"
 #include "cache/peer/fetch.h"
+#include "cache/peer/wire.h"
 #include "fabric/gossip/membership.h"
 #include "fabric/transport/transport.h"
 
@@ -39,6 +41,8 @@ struct peers_config {
 				     to holders; 0: never; live */
 	uint64_t failover_rate;	  /* bytes/s that the whole site may fetch from backing stores in
 				     place of silent owners; live */
+	int64_t audit; /* one block in so many from peers is compared with the backing store; 0:
+			  none; live */
 };
 
 extern const struct option_group peers_options; /* "peers", of struct peers_config */
@@ -133,6 +137,66 @@ struct backing **peers_backings(struct peers *peers);
 
 /** peers_fetch() - asks other nodes for a unit; see fetch.h. Any thread; never blocks. */
 void peers_fetch(struct peers *peers, struct peer_fetch *fetch);
+
+/* A question of an operator to a member: inquiry.h. The caller's struct, lent until done() has
+ * run. */
+struct peers_inquiry {
+	/* set by the caller */
+	struct member_id member;   /* this node too */
+	struct peer_inquire asked; /* but for its request and timeout_ms; strings lent until done */
+	uint64_t deadline_ns;
+	/* On the peers' thread, exactly once; must not block. */
+	void (*done)(struct peers_inquiry *inquiry);
+	void *context;
+	/* set before done */
+	int status; /* 0; -EHOSTUNREACH not known, silent, or no connection; -ETIMEDOUT; -EAGAIN it
+		       is busy; -ECANCELED this node stops; or what the member said */
+	struct peer_report report; /* 0; its texts point to the next two */
+	char name[PEER_REPORT_NAME_MAX], version[PEER_REPORT_VERSION_MAX];
+	char problem[PEER_REPORT_PROBLEM_MAX]; /* not 0: one line for people */
+	/* private */
+	struct {
+		TAILQ_ENTRY(peers_inquiry) link;
+		uint64_t request, heard_ns;
+		bool heard;
+		struct transport_peer *peer; /* that it was asked by; NULL: this node itself */
+	} p;
+};
+
+/** peers_inquire() - asks a member. Any thread; never blocks; after peers_stop(): -ECANCELED,
+ * inside the call. */
+void peers_inquire(struct peers *peers, struct peers_inquiry *inquiry);
+
+/* How far a handover is, or came. */
+struct peers_handover {
+	uint64_t total_bytes; /* on the SSD, obsolete versions left out; 0: not counted yet */
+	/* with their owners, by their own word */
+	uint64_t blocks, bytes;
+	uint64_t brought_bytes; /* of these, that had to go over the wire */
+	/* not with their owners: no room there, or (unanswered) no word from them */
+	uint64_t refused_blocks, refused_bytes;
+	uint64_t unanswered_blocks, unanswered_bytes;
+	unsigned pass; /* from 1 on */
+};
+
+/**
+ * peers_handover() - makes this node LEAVING, which owns nothing from then on and still serves, and
+ * hands over what is on its SSD to the members that own it now (handover.h). It blocks until that
+ * is done; membership_leave() can follow. On errors but -ENOTCONN the node is ALIVE again, unless
+ * it has left meanwhile.
+ * @tell: called ten times a second or more often. Return: false: give up.
+ * Return: 0; -ENOTCONN it is not in the cluster; -EAGAIN blocks are not placed yet; -ECANCELED
+ * @tell, or the node left or joined by another command; else as handover_run().
+ * Threads: any but the peers' own; one at a time.
+ */
+int peers_handover(struct peers *peers,
+		   bool (*tell)(void *context, const struct peers_handover *handover),
+		   void *context, struct peers_handover *out);
+
+/** peers_owner_of() - the first in the ranking for a block. Return: false: blocks are placed on
+ *  nobody. Any thread. */
+bool peers_owner_of(struct peers *peers, const struct object_id *id, uint64_t block,
+		    struct member_id *out_owner);
 
 /** peers_owns() - whether this node is the first in the ranking for a block. Any thread. */
 bool peers_owns(struct peers *peers, const struct object_id *id, uint64_t block);

@@ -18,15 +18,19 @@
 #include "base/random.h"
 #include "cache/peer/inside.h"
 
-#define MESSAGES_MAX 4096	     /* of ours, under way */
-#define HELD_NS	     (10 * NS_PER_S) /* to join, and to make the first placement */
+#define MESSAGES_MAX 4096 /* of ours, under way */
 
 /* --- what the transport tells */
 
 static bool is_request(enum peer_kind kind)
 {
 	return kind == PEER_STAGE || kind == PEER_CANCEL || kind == PEER_RELEASE ||
-	       kind == PEER_HITS || kind == PEER_ASK;
+	       kind == PEER_HITS || kind == PEER_ASK || kind == PEER_INQUIRE;
+}
+
+static bool is_of_operators(enum peer_kind kind)
+{
+	return kind == PEER_INQUIRE || kind == PEER_REPORT;
 }
 
 static bool is_of_names(enum peer_kind kind)
@@ -58,6 +62,8 @@ static void on_message(void *context, struct transport_peer *from, const void *d
 		malformed(peers, from, "a message of the wrong direction");
 	else if (is_of_names(message.kind))
 		catalog_message(peers->catalog, from, &message);
+	else if (is_of_operators(message.kind))
+		inquiry_message(peers->inquiry, from, &message);
 	else if (asked)
 		owner_message(peers->owner, from, &message);
 	else
@@ -77,6 +83,7 @@ static void on_down(void *context, struct transport_peer *peer, int status, cons
 	struct peers *peers = context;
 
 	catalog_down(peers->catalog, peer);
+	inquiry_down(peers->inquiry, peer);
 	if (transport_peer_kind(peer) == TRANSPORT_PEER_ACTIVE)
 		reader_down(peers->reader, peer, status, why);
 	else
@@ -277,6 +284,8 @@ static int sides_make(struct peers *peers)
 		error = reader_make(peers);
 	if (!error)
 		error = catalog_make(peers);
+	if (!error)
+		error = peers_inquiry_make(peers);
 	return error ? error : owner_make(peers);
 }
 
@@ -286,6 +295,8 @@ static void transport_drop(struct peers *peers)
 	neighbours_destroy(peers->neighbours);
 	mailbox_use(&peers->mailbox, NULL);
 	transport_close(peers->transport);
+	inquiry_destroy(peers->inquiry);
+	measure_destroy(peers->measure);
 	owner_destroy(peers->owner);
 	reader_destroy(peers->reader);
 	outbox_destroy(peers->outbox);
@@ -328,6 +339,7 @@ static void notice_take(struct peers *peers, struct peers_notice *notice)
 	else
 		error = neighbours_update(peers->neighbours, &notice->id, &notice->address);
 	neighbours_restarting(peers->neighbours, &notice->id, notice->restarting_ns);
+	neighbours_leaving(peers->neighbours, &notice->id, notice->leaving);
 	digest_hex(notice->id.bytes, MEMBER_ID_LEN, id);
 	if (error)
 		log_error("peers.neighbour",
@@ -362,33 +374,8 @@ static void fetches_take(struct peers *peers, struct peer_fetches *fetches)
 
 	while ((fetch = STAILQ_FIRST(fetches))) {
 		STAILQ_REMOVE_HEAD(fetches, p.link);
-		if (peers->open || fetch->deadline_ns <= peers->open_ns)
-			reader_start(peers->reader, fetch);
-		else
-			STAILQ_INSERT_TAIL(&peers->held, fetch, p.link);
+		reader_start(peers->reader, fetch);
 	}
-}
-
-static bool is_placed(struct peers *peers)
-{
-	const struct placement_table *table = placement_acquire(peers->placement);
-	bool placed = placement_generation(table) > 0;
-
-	placement_release(peers->placement, table);
-	return placed;
-}
-
-/* Return: when to look again. */
-static uint64_t held_look(struct peers *peers, enum peers_wish wish)
-{
-	if (peers->open)
-		return CLOCK_NEVER;
-	peers->open = wish != PEERS_RUN || clock_now_ns(peers->clock) >= peers->open_ns ||
-		      is_placed(peers);
-	if (!peers->open)
-		return peers->open_ns;
-	fetches_take(peers, &peers->held);
-	return CLOCK_NEVER;
 }
 
 /* The live ones. */
@@ -406,7 +393,8 @@ static void config_take(struct peers_config *config, const struct peers_config *
 static bool is_idle(const struct peers *peers)
 {
 	return reader_is_idle(peers->reader) && owner_is_idle(peers->owner) &&
-	       catalog_is_idle(peers->catalog);
+	       catalog_is_idle(peers->catalog) && inquiry_is_idle(peers->inquiry) &&
+	       measure_is_idle(peers->measure);
 }
 
 static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
@@ -418,18 +406,19 @@ static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
 static enum peers_wish turn(struct peers *peers)
 {
 	struct peers_mail mail;
-	uint64_t held_ns, next_ns;
+	uint64_t next_ns;
 
 	mailbox_take(&peers->mailbox, &mail);
 	if (mail.reload)
 		config_take(&peers->config, &mail.config);
 	notices_take(peers, &mail.notices);
 	stages_take(peers, &mail.stages);
-	held_ns = held_look(peers, mail.wish);
 	fetches_take(peers, &mail.fetches);
-	next_ns = earlier(held_ns, reader_tick(peers->reader));
-	next_ns = earlier(next_ns, owner_tick(peers->owner));
+	peers_inquiries_start(peers, &mail.inquiries);
+	next_ns = earlier(reader_tick(peers->reader), owner_tick(peers->owner));
 	next_ns = earlier(next_ns, catalog_tick(peers->catalog));
+	next_ns = earlier(next_ns, measure_tick(peers->measure));
+	next_ns = earlier(next_ns, inquiry_tick(peers->inquiry));
 	counter_set(&peers->counters, PEERS_DROPPED, outbox_dropped(peers->outbox));
 	if (mail.wish == PEERS_RUN || !is_idle(peers))
 		transport_wait(peers->transport, next_ns);
@@ -444,6 +433,14 @@ static void state_set(struct peers *peers, enum peers_state state)
 	pthread_mutex_unlock(&peers->lock);
 }
 
+static void wait_for_release(struct peers *peers)
+{
+	pthread_mutex_lock(&peers->lock);
+	while (peers->state == PEERS_READY)
+		pthread_cond_wait(&peers->changed, &peers->lock);
+	pthread_mutex_unlock(&peers->lock);
+}
+
 /* All end what they can; the rest is reads that the transport has, which end with their
  * connections, and stages that the cache has, which end as they were cancelled. */
 static void run_to_the_end(struct peers *peers)
@@ -451,6 +448,8 @@ static void run_to_the_end(struct peers *peers)
 	while (turn(peers) == PEERS_RUN)
 		;
 	catalog_stop(peers->catalog);
+	inquiry_stop(peers->inquiry);
+	measure_stop(peers->measure);
 	reader_stop(peers->reader);
 	owner_stop(peers->owner);
 	while (!is_idle(peers))
@@ -486,6 +485,7 @@ static void answer_to_the_end(struct peers *peers)
 			free(notice);
 		}
 		fetches_refuse(&mail.fetches);
+		peers_inquiries_refuse(&mail.inquiries);
 	} while (mail.wish != PEERS_END);
 }
 
@@ -499,12 +499,11 @@ void *peers_thread_main(void *argument)
 		state_set(peers, PEERS_FAILED);
 		return NULL;
 	}
-	STAILQ_INIT(&peers->held);
-	peers->open_ns = clock_after_ns(clock_now_ns(peers->clock), HELD_NS);
 	mailbox_use(&peers->mailbox, peers->transport);
 	log_notice("peers.listen", "transport=\"%s\" address=%s", peers->transport_text,
 		   address_text(&peers->address, text));
-	state_set(peers, PEERS_RUNNING);
+	state_set(peers, PEERS_READY);
+	wait_for_release(peers);
 	run_to_the_end(peers);
 	log_info("peers.stop", "fetches=%" PRIu64 " stages=%" PRIu64,
 		 counter_get(&peers->counters, PEERS_FETCHES),

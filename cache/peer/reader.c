@@ -110,7 +110,7 @@ static void run_pursuit(struct pursuit *pursuit, uint64_t now_ns)
 			pursuit_end(pursuit, PEER_FAILED, late_status(pursuit));
 		return;
 	}
-	if (pursuit->state == PURSUIT_UNPLACED && pursuit->due_ns <= now_ns)
+	if (pursuit->state == PURSUIT_UNPLACED)
 		pursuit_begin(pursuit);
 	else if (pursuit->state == PURSUIT_PAUSED && pursuit->due_ns <= now_ns)
 		pursuit_ask(pursuit);
@@ -136,6 +136,7 @@ static void run_pursuits(struct reader *reader, uint64_t now_ns)
 	if (reader->due_ns > now_ns)
 		return;
 	reader->due_ns = CLOCK_NEVER;
+	reader->unplaced = false; /* those that go on waiting say so */
 	for (; pursuit; pursuit = next) {
 		next = TAILQ_NEXT(pursuit, by_reader);
 		if (pursuit->state != PURSUIT_ENDED)
@@ -208,6 +209,7 @@ uint64_t reader_tick(struct reader *reader)
 	uint64_t now_ns = reader_now(reader), next_ns, at_ns;
 
 	reads_pump(reader);
+	reader_placed_look(reader);
 	run_pursuits(reader, now_ns);
 	next_ns = budget_run(reader, now_ns);
 	at_ns = tell_due(reader, now_ns);
@@ -278,8 +280,10 @@ void reader_up(struct reader *reader, struct transport_peer *peer)
 	struct neighbour *neighbour = neighbour_of(peer);
 
 	(void)reader;
-	if (neighbour)
-		neighbour->shape_known = false; /* the owner may be a new process */
+	if (!neighbour)
+		return;
+	neighbour->connected = true;
+	neighbour->shape_known = false; /* the owner may be a new process */
 }
 
 /* The questions that were put to @neighbour on a connection. */
@@ -304,7 +308,9 @@ void reader_down(struct reader *reader, struct transport_peer *peer, int status,
 
 	if (!neighbour)
 		return;
-	neighbour->shape_known = false;
+	if (neighbour->connected && status != -ECANCELED)
+		neighbour->closed_ns = reader_now(reader);
+	neighbour->shape_known = neighbour->connected = false;
 	ledger_down(reader, neighbour);
 	/* -ECANCELED: closed by us, for room; -ETIMEDOUT: whatever timed out is counted by itself.
 	   The many reads and questions of one connection are one failure. */
@@ -395,6 +401,7 @@ int reader_create(const struct reader_setup *setup, struct reader **out_reader)
 	random_init(&reader->random, setup->seed);
 	reader->number_next = random_u64(&reader->random);
 	reader->due_ns = CLOCK_NEVER;
+	reader->placed_by_ns = clock_after_ns(reader_now(reader), UNPLACED_NS);
 	reader->budget.tokens = UINT64_MAX; /* as much as may be saved up */
 	TAILQ_INIT(&reader->pursuits);
 	TAILQ_INIT(&reader->reads);

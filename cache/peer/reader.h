@@ -22,8 +22,9 @@
  * that peers wait for here (fetch.h: serving): asking further could go round in a circle.
  *
  * An owner that restarts is waited for: it said when it means to be back, and until half of the
- * fetch's time is gone it is tried again ten times a second. So is, for `silence`, one whose
- * connection closed, as the news that it restarts may be on their way.
+ * fetch's time is gone it is tried again ten times a second. So is one whose connection closed, for
+ * `silence` from then on, as the news that it restarts may be on their way. Where no connection can
+ * be made to an owner that was not there a moment ago, none is waited for: the next one at once.
  *
  * Over UCX a READ costs the owner's CPU what a message does, so there the directory is not read:
  * STAGE and one READ are two round trips, not three.

@@ -17,30 +17,16 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/digest.h"
 #include "cache/peer/catalog.h"
 #include "cache/peer/reader_inside.h"
 #include "cache/store/store.h"
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Return: false: @text is no member's id. */
 static bool member_of_text(const char *text, struct member_id *out)
 {
-	if (strlen(text) != (size_t)2 * MEMBER_ID_LEN)
-		return false;
-	for (unsigned i = 0; i < MEMBER_ID_LEN; i++) {
-		int high = hex_digit(text[(size_t)2 * i]), low = hex_digit(text[(size_t)2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		out->bytes[i] = (uint8_t)(high << 4 | low);
-	}
-	return true;
+	return strlen(text) == (size_t)2 * MEMBER_ID_LEN &&
+	       digest_unhex(text, MEMBER_ID_LEN, out->bytes);
 }
 
 /* What lies in the memory of one member only, which its name says. */
@@ -57,9 +43,10 @@ static bool find_pinned(struct pursuit *pursuit)
 	return true;
 }
 
-/* Whether this node has yet to work out who owns what: it has found others, and not placed blocks
- * on them. Until then it would take itself for the owner of everything, and fetch what others have.
- * Neighbours may also never store, so the wait is over once and for all. */
+/* Whether this node, which has just started, has yet to work out who owns what: nothing is placed
+ * at all, or it has found others, and not placed blocks on them. Until then it would take itself
+ * for the owner of everything, and fetch what others have. Neighbours may also never store, so the
+ * wait is over once and for all. */
 static bool is_unplaced(struct pursuit *pursuit, const struct placement_table *table)
 {
 	struct reader *reader = pursuit->reader;
@@ -68,14 +55,29 @@ static bool is_unplaced(struct pursuit *pursuit, const struct placement_table *t
 	unsigned count;
 
 	placement_members(table, &count);
-	if (count > 1)
+	if (count > 1 || now_ns >= reader->placed_by_ns)
 		reader->placed = true;
-	if (reader->placed || !neighbours_any(reader->setup.neighbours))
+	if (reader->placed)
 		return false;
-	if (!reader->unplaced_ns)
-		reader->unplaced_ns = now_ns;
-	reader->placed = now_ns - reader->unplaced_ns >= UNPLACED_NS;
-	return !reader->placed && now_ns - pursuit->started_ns < waited_ns_max;
+	if (placement_generation(table) && !neighbours_any(reader->setup.neighbours))
+		return false;
+	if (now_ns - pursuit->started_ns >= waited_ns_max)
+		return false;
+	reader->generation = placement_generation(table);
+	return true;
+}
+
+/* The news are not waited for by the clock, or a node that is alone would be later than need be. */
+void reader_placed_look(struct reader *reader)
+{
+	const struct placement_table *table;
+
+	if (!reader->unplaced)
+		return;
+	table = placement_acquire(reader->setup.placement);
+	if (placement_generation(table) != reader->generation)
+		reader_due(reader, reader_now(reader));
+	placement_release(reader->setup.placement, table);
 }
 
 /* Return: whether they are known. */
@@ -105,6 +107,7 @@ void pursuit_begin(struct pursuit *pursuit)
 
 	if (!find_pinned(pursuit) && !find_owners(pursuit)) {
 		pursuit->state = PURSUIT_UNPLACED;
+		reader->unplaced = true;
 		pursuit->due_ns = clock_after_ns(reader_now(reader), TRY_NS);
 		reader_due(reader, pursuit->due_ns);
 		return;
@@ -158,7 +161,9 @@ static bool wait_for(struct pursuit *pursuit, const struct neighbour *neighbour,
 		if (!restarts && failure != FAILURE_CLOSED && failure != FAILURE_STOPPING)
 			return false;
 		pursuit->waiting_ns = now_ns;
-		pursuit->grace_ns = clock_after_ns(now_ns, reader->setup.config->silence);
+		pursuit->grace_ns =
+			clock_after_ns(failure == FAILURE_CLOSED ? neighbour->closed_ns : now_ns,
+				       reader->setup.config->silence);
 	}
 	until_ns = patience_ns(pursuit, neighbour, now_ns);
 	if (now_ns >= until_ns)
@@ -167,6 +172,15 @@ static bool wait_for(struct pursuit *pursuit, const struct neighbour *neighbour,
 	pursuit->due_ns = min_ns(until_ns, now_ns + TRY_NS);
 	reader_due(reader, pursuit->due_ns);
 	return true;
+}
+
+enum failure pursuit_unreachable(const struct pursuit *pursuit, const struct neighbour *neighbour)
+{
+	const struct reader *reader = pursuit->reader;
+	bool lately = neighbour->closed_ns &&
+		      reader_now(reader) - neighbour->closed_ns < reader->setup.config->silence;
+
+	return lately ? FAILURE_CLOSED : FAILURE_REFUSED;
 }
 
 void pursuit_hopeful(struct pursuit *pursuit, const struct neighbour *neighbour)

@@ -2,6 +2,9 @@
  * reader_former.c - who had a block before it became this node's, or has it while a peer waits for
  * it here: all are asked at once, LOCAL, and the first that has it is read. They answer from their
  * memory and their SSDs and wait for nobody, so that this is quick and cannot go in circles.
+ *
+ * Members that are leaving are asked as well, which the placement does not name any more: until
+ * they have handed over a block they may be the only ones to have it.
  */
 #include "cache/peer/reader_inside.h"
 
@@ -32,12 +35,52 @@ static unsigned rank_former(struct pursuit *pursuit, struct member_id out[PLACEM
 	return count;
 }
 
+/* Those who would have owned it, first of all. */
+static unsigned rank_leaving(struct pursuit *pursuit, struct member_id out[LEAVING_ASKED])
+{
+	const struct peer_fetch *fetch = pursuit->fetch;
+	struct placement_member leaving[NEIGHBOURS_LEAVING_MAX];
+	const struct placement_member *ranked[LEAVING_ASKED];
+	unsigned all = neighbours_leaving_list(pursuit->reader->setup.neighbours, leaving), count;
+
+	if (!all)
+		return 0;
+	count = placement_rank_among(leaving, all, placement_slot(&fetch->key.id, fetch->block),
+				     LEAVING_ASKED, ranked);
+	for (unsigned i = 0; i < count; i++)
+		out[i] = ranked[i]->id;
+	return count;
+}
+
+static bool is_among(const struct member_id *id, const struct member_id *others, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (member_id_equal(id, &others[i]))
+			return true;
+	}
+	return false;
+}
+
+/* All of them. A table that is a moment old still names who is leaving by now. */
+static unsigned find_former(struct pursuit *pursuit, struct member_id out[QUESTIONS_MAX])
+{
+	struct member_id leaving[LEAVING_ASKED];
+	unsigned count = rank_former(pursuit, out);
+	unsigned all = rank_leaving(pursuit, leaving);
+
+	for (unsigned i = 0; i < all; i++) {
+		if (!is_among(&leaving[i], out, count))
+			out[count++] = leaving[i];
+	}
+	return count;
+}
+
 static void prepare(struct pursuit *pursuit)
 {
 	struct reader *reader = pursuit->reader;
 	struct neighbours *neighbours = reader->setup.neighbours;
-	struct member_id former[PLACEMENT_RANK_MAX];
-	unsigned count = rank_former(pursuit, former);
+	struct member_id former[QUESTIONS_MAX];
+	unsigned count = find_former(pursuit, former);
 	uint64_t now_ns = reader_now(reader);
 
 	for (unsigned i = 0; i < count; i++) {

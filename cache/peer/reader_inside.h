@@ -26,6 +26,8 @@
 #define SCRATCH_SLOTS	 256
 #define SCRATCH_SLOT_LEN 2048
 #define OWNERS_ASKED	 2 /* of the ranking; then the backing store */
+#define LEAVING_ASKED	 4 /* of those that hand over what they have */
+#define QUESTIONS_MAX	 (PLACEMENT_RANK_MAX + LEAVING_ASKED) /* of a pursuit at a time */
 
 #define MISMATCHES_PUSH 2 /* in a row, after which the bytes are to be pushed */
 
@@ -33,10 +35,11 @@
 #define READ_NS_MAX	  (3 * NS_PER_S)
 #define RESEND_NS	  (5 * NS_PER_MS)   /* after too many messages were under way */
 #define TRY_NS		  (100 * NS_PER_MS) /* between tries of a member that is waited for */
-#define UNPLACED_NS	  (10 * NS_PER_S)   /* at most, until blocks are placed */
+#define UNPLACED_NS	  (10 * NS_PER_S)   /* from the start, until blocks are placed */
 #define BUSY_NS_MIN	  NS_PER_MS
 #define BUSY_NS_MAX	  NS_PER_S
-#define LOCAL_BUSY_MAX	  4 /* times that one who need not have it may say `busy` */
+#define LOCAL_BUSY_MAX	  4  /* times that one who need not have it may say `busy`; */
+#define LEAVING_BUSY_MAX  64 /* one who is leaving probably has it, and is asked by all */
 #define TELL_RELEASES_NS  (5 * NS_PER_MS)
 #define TELL_HITS_NS	  (200 * NS_PER_MS)
 #define TELL_TIMEOUT_NS	  NS_PER_S /* for the wire */
@@ -67,7 +70,7 @@ struct question {
 
 /* What a pursuit waits for. */
 enum pursuit_state {
-	PURSUIT_UNPLACED, /* until it is known who owns what; looks again at due_ns */
+	PURSUIT_UNPLACED, /* until it is known who owns what; looks again by due_ns */
 	PURSUIT_PAUSED,	  /* to ask the member whose turn it is, at due_ns */
 	PURSUIT_ASKING,	  /* its questions */
 	PURSUIT_SHAPE,	  /* READ of a superblock */
@@ -92,7 +95,8 @@ enum pursuit_source {
 enum failure {
 	FAILURE_UNUSABLE, /* it was not even asked */
 	FAILURE_SILENT,
-	FAILURE_CLOSED, /* its connection, or none could be made */
+	FAILURE_CLOSED,	 /* its connection, just now or a moment ago */
+	FAILURE_REFUSED, /* none could be made */
 	FAILURE_STOPPING,
 	FAILURE_WRONG, /* what it says or has is of no use */
 };
@@ -134,7 +138,7 @@ struct pursuit {
 	struct directory_place place;
 	struct question *leased; /* of questions */
 	unsigned question_count;
-	struct question questions[PLACEMENT_RANK_MAX];
+	struct question questions[QUESTIONS_MAX];
 };
 
 TAILQ_HEAD(pursuit_list, pursuit);
@@ -165,8 +169,10 @@ struct reader {
 	uint64_t number_next;
 	uint64_t due_ns; /* no pursuit wants anything before */
 	bool stopping;
-	bool placed;	      /* it is known, or no use waiting for, who owns what */
-	uint64_t unplaced_ns; /* since then it is waited for */
+	bool placed;	       /* it is known, or no use waiting for, who owns what */
+	bool unplaced;	       /* some pursuits wait for that, perhaps */
+	uint64_t placed_by_ns; /* by then it is, or no use */
+	uint64_t generation;   /* of the placement that was not enough for them */
 	uint8_t *scratch, *scratch_free[SCRATCH_SLOTS];
 	unsigned scratch_free_count;
 	LIST_HEAD(ledger_set, ledger) ledgers;
@@ -204,6 +210,9 @@ void pursuit_read_over(struct pursuit *pursuit);
 /** pursuit_begin() - finds out who owns the block, and asks. */
 void pursuit_begin(struct pursuit *pursuit);
 
+/** reader_placed_look() - if some wait for that: whether blocks were placed anew. */
+void reader_placed_look(struct reader *reader);
+
 /** pursuit_ask() - asks the member whose turn it is, or the next one that can be asked. */
 void pursuit_ask(struct pursuit *pursuit);
 
@@ -215,6 +224,9 @@ void pursuit_again(struct pursuit *pursuit);
 
 /** pursuit_failed() - the member asked is of no use: the next, or back to who referred us. */
 void pursuit_failed(struct pursuit *pursuit, enum failure failure);
+
+/** pursuit_unreachable() - why @neighbour cannot be asked: CLOSED or REFUSED. */
+enum failure pursuit_unreachable(const struct pursuit *pursuit, const struct neighbour *neighbour);
 
 /** pursuit_count_silent() - @neighbour, which it asked or read, did not answer. */
 void pursuit_count_silent(struct pursuit *pursuit, const struct neighbour *neighbour);

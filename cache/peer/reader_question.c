@@ -86,7 +86,7 @@ static void fail(struct question *question, enum failure failure)
 {
 	struct pursuit *pursuit = question->pursuit;
 
-	if (failure == FAILURE_SILENT || failure == FAILURE_CLOSED)
+	if (failure == FAILURE_SILENT || failure == FAILURE_CLOSED || failure == FAILURE_REFUSED)
 		pursuit_count_silent(pursuit, question->neighbour);
 	question_end(question, false);
 	if (pursuit->local && questions_open(pursuit))
@@ -179,7 +179,7 @@ void question_send(struct question *question)
 	if (error == -EMSGSIZE)
 		fail_unspeakable(question);
 	else if (error != -EAGAIN && error != -ENOMEM)
-		fail(question, FAILURE_CLOSED);
+		fail(question, pursuit_unreachable(pursuit, question->neighbour));
 	else if (now_ns - question->asked_ns >= silence_ns)
 		fail(question, FAILURE_SILENT);
 	else
@@ -253,7 +253,8 @@ static void take_staged(struct question *question, const struct peer_staged *sta
 	pursuit->neighbour = question->neighbour;
 	pursuit->holder = question->neighbour->id;
 	reader_epoch(reader, question->neighbour, staged->epoch);
-	if (staged->len != fetch->len) {
+	/* bytes of another unit match the checks that come with them */
+	if (!window_key_equal(&staged->key, &fetch->key) || staged->len != fetch->len) {
 		pursuit_mismatch(pursuit);
 		return;
 	}
@@ -284,6 +285,11 @@ static void take_push(struct question *question, const struct peer_push *push)
 	heard(question);
 }
 
+static unsigned busy_max(const struct question *question)
+{
+	return question->neighbour->leaving ? LEAVING_BUSY_MAX : LOCAL_BUSY_MAX;
+}
+
 static void take_busy(struct question *question, uint32_t retry_ms)
 {
 	struct pursuit *pursuit = question->pursuit;
@@ -293,7 +299,7 @@ static void take_busy(struct question *question, uint32_t retry_ms)
 	reader_count(reader, PEERS_BUSY, 1);
 	question_end(question, false);
 	question->busy++;
-	if (question->flags & PEER_STAGE_LOCAL && question->busy > LOCAL_BUSY_MAX) {
+	if (question->flags & PEER_STAGE_LOCAL && question->busy > busy_max(question)) {
 		fail(question, FAILURE_WRONG);
 		return;
 	}
@@ -378,7 +384,7 @@ void question_down(struct question *question, int status)
 	/* our side closed it, for room, or because it said what makes no sense, for ever perhaps */
 	if (status != -ECANCELED ||
 	    reader_now(reader) - question->asked_ns >= reader->setup.config->silence) {
-		fail(question, FAILURE_CLOSED);
+		fail(question, pursuit_unreachable(pursuit, question->neighbour));
 		return;
 	}
 	question->state = QUESTION_UNSENT;

@@ -61,6 +61,7 @@ void pursuit_fetched(struct pursuit *pursuit)
 		remember(pursuit);
 	if (neighbour && (pursuit->source == SOURCE_LOCATOR || pursuit->source == SOURCE_DIRECTORY))
 		tell_hit(reader, neighbour, &pursuit->fetch->key);
+	pursuit->fetch->source = pursuit->holder;
 	pursuit_end(pursuit, PEER_FETCHED, 0);
 }
 
@@ -69,6 +70,7 @@ void pursuit_read_failed(struct pursuit *pursuit, int status)
 	struct reader *reader = pursuit->reader;
 	struct neighbour *neighbour = pursuit->neighbour;
 	uint64_t now_ns = reader_now(reader);
+	enum failure failure = FAILURE_CLOSED;
 
 	if (status == -ECANCELED) {
 		pursuit_again(pursuit);
@@ -81,7 +83,13 @@ void pursuit_read_failed(struct pursuit *pursuit, int status)
 	    now_ns - pursuit->step_ns >= reader->setup.config->silence)
 		neighbour_failed(reader->setup.neighbours, neighbour, now_ns,
 				 "a read of its memory had no answer");
-	pursuit_failed(pursuit, status == -ETIMEDOUT ? FAILURE_SILENT : FAILURE_CLOSED);
+	if (neighbour && status == -ECONNRESET) /* READs hear of it before reader_down() */
+		neighbour->closed_ns = now_ns;
+	if (status == -ETIMEDOUT)
+		failure = FAILURE_SILENT;
+	else if (neighbour)
+		failure = pursuit_unreachable(pursuit, neighbour);
+	pursuit_failed(pursuit, failure);
 }
 
 static void bytes_arrived(struct pursuit *pursuit, int status)

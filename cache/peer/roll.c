@@ -24,6 +24,7 @@
 struct news {
 	struct address address; /* none: no neighbour */
 	uint64_t restarting_ns;
+	uint64_t leaving;
 	uint64_t boot;
 };
 
@@ -34,8 +35,10 @@ struct entry {
 	uint64_t storing_since_ns; /* 0: it does not */
 	uint64_t look;		   /* the last one that it was in */
 	uint64_t warned;	   /* of this configuration's digest; 0: not */
+	bool warned_unreadable;
 	struct news news, told;
 	bool is_self;
+	bool leaving; /* since the gossip said so, through suspicions, until it says otherwise */
 	UT_hash_handle by_id;
 };
 
@@ -168,12 +171,22 @@ static struct entry *entry_get(struct roll *roll, const struct member_id *id)
 }
 
 /* Since it began or came back: what it had before may be lost. */
-static void since_note(struct entry *entry, const struct membership_member *member, uint64_t now_ns)
+static void since_note(struct entry *entry, uint64_t now_ns)
 {
-	if (entry->role == ROLL_STRANGER || member->state == MEMBERSHIP_LEAVING)
+	if (entry->role == ROLL_STRANGER || entry->leaving)
 		entry->storing_since_ns = 0;
 	else if (entry->role == ROLL_STORES && !entry->storing_since_ns)
 		entry->storing_since_ns = now_ns ? now_ns : 1;
+}
+
+/* A suspicion hides what its member was doing. Were a leaving one to store again while it lasts,
+ * its blocks would move back and forth. */
+static void leaving_note(struct entry *entry, const struct membership_member *member)
+{
+	if (member->state != MEMBERSHIP_SUSPECT)
+		entry->leaving = member->state == MEMBERSHIP_LEAVING;
+	if (entry->leaving && entry->role == ROLL_STORES)
+		entry->role = ROLL_NEIGHBOUR;
 }
 
 /* Somebody expects its disk to be used, and wonders. */
@@ -192,6 +205,26 @@ static void stranger_log(struct entry *entry, const struct membership_member *se
 		    member->details.name, member->details.config, self->details.config);
 }
 
+/* It listens at all addresses of IPv4, and its gossip is at one of IPv6. */
+static void unreadable_log(struct entry *entry, const struct membership_member *self,
+			   const struct membership_member *member)
+{
+	const struct address *gossip = &member->gossip;
+	struct address address;
+
+	if (!is_of_our_site(self, member) || !is_of_our_kind(self, member) ||
+	    !address_is_any(&member->details.fabric) || address_len(gossip) == 0 ||
+	    address_is_any(gossip) || peers_member_address(member, &address) ||
+	    entry->warned_unreadable)
+		return;
+	entry->warned_unreadable = true;
+	log_warning("peers.unreadable",
+		    "name=\"%s\" problem=\"its fabric listens at IPv4 only, its gossip at IPv6\" "
+		    "effect=\"no blocks are shared with it\" todo=\"set its fabric.listen to "
+		    "[::], or to an address that others reach\"",
+		    member->details.name);
+}
+
 int roll_take(struct roll *roll, const struct membership_member *self,
 	      const struct membership_member *member, uint64_t now_ns)
 {
@@ -203,14 +236,19 @@ int roll_take(struct roll *roll, const struct membership_member *self,
 	entry->is_self = member->is_self;
 	entry->role = roll_role(self, member, now_ns);
 	entry->weight = member->details.capacity;
-	since_note(entry, member, now_ns);
+	leaving_note(entry, member);
+	since_note(entry, now_ns);
 	entry->news = (struct news){ .boot = member->boot };
+	if (entry->leaving && entry->role == ROLL_NEIGHBOUR)
+		entry->news.leaving = entry->weight;
 	if (member->state == MEMBERSHIP_RESTARTING)
 		entry->news.restarting_ns = member->until_ns;
-	if (entry->role == ROLL_STRANGER)
-		stranger_log(entry, self, member, now_ns);
-	else
+	if (entry->role != ROLL_STRANGER) {
 		peers_member_address(member, &entry->news.address);
+	} else {
+		stranger_log(entry, self, member, now_ns);
+		unreadable_log(entry, self, member);
+	}
 	if (entry->role == ROLL_STORES && member->state == MEMBERSHIP_RESTARTING &&
 	    member->until_ns < roll->next_ns)
 		roll->next_ns = member->until_ns;
@@ -225,10 +263,10 @@ static int entry_tell(struct entry *entry, roll_tell tell, void *context)
 	if (entry->role != ROLL_STRANGER && !entry->is_self)
 		news = entry->news;
 	if (address_equal(&news.address, &entry->told.address) && news.boot == entry->told.boot &&
-	    news.restarting_ns == entry->told.restarting_ns)
+	    news.restarting_ns == entry->told.restarting_ns && news.leaving == entry->told.leaving)
 		return 0;
 	error = tell(context, &entry->id, address_len(&news.address) > 0 ? &news.address : NULL,
-		     news.restarting_ns);
+		     news.restarting_ns, news.leaving);
 	if (!error)
 		entry->told = news;
 	return error;

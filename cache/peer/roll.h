@@ -4,7 +4,8 @@
  *
  *	stores	  blocks are placed on it: same site, same configuration, lends capacity, and is
  *		  alive, suspect, or restarting within its time
- *	neighbour can be asked, but owns nothing: joining, leaving, or without capacity
+ *	neighbour can be asked, but owns nothing: joining, leaving (suspect meanwhile or not), or
+ *		  without capacity
  *	stranger  dead, gone, elsewhere, unreadable, or it would look for other blocks than we do
  *
  * Threads: one at a time.
@@ -52,10 +53,11 @@ int roll_take(struct roll *roll, const struct membership_member *self,
  * Tells of a neighbour, never of this node itself.
  * @address: where it can be read; NULL: it is no neighbour any more.
  * @restarting_ns: until when it means to be back from a restart; 0: it does not restart.
+ * @leaving: its weight, if it stored until it began to hand over what it has; 0: it does not.
  * Return: 0; anything else: it is to be told again after the next look.
  */
 typedef int (*roll_tell)(void *context, const struct member_id *id, const struct address *address,
-			 uint64_t restarting_ns);
+			 uint64_t restarting_ns, uint64_t leaving);
 
 /**
  * roll_finish() - the look is complete: who was not in it is forgotten, and what has changed about

@@ -6,11 +6,12 @@
  *	CANCEL	 request 8
  *	RELEASE	 requests 8 each
  *	HITS	 id 16, index 8 each
- *	STAGED	 request 8, epoch 8, off 8, len 4, lease_ms 4, origin 1, checks 8 each
+ *	STAGED	 request 8, epoch 8, off 8, len 4, lease_ms 4, origin 1, id 16, index 8, checks 8
+ *		 each
  *	WORKING	 request 8
  *	REFUSED	 request 8, why 1, retry_ms 4, holders 16 each
  *	PUSH	 request 8, off 4, then the bytes
- *	ASK, ANSWER: wire_ask.c
+ *	ASK, ANSWER: wire_ask.c; INQUIRE, REPORT: wire_inquiry.c
  *
  * Nothing says how many there are of what comes last: the message's length does, so that no two
  * places can disagree. Hence what decodes encodes to the same bytes.
@@ -29,8 +30,10 @@
 #define STAGE_LEN	37 /* up to the texts */
 #define STAGE_FLAGS_ALL (PEER_STAGE_LOCAL | PEER_STAGE_PUSH | PEER_STAGE_HERE)
 #define REQUEST_LEN	8
-#define HIT_LEN		(OBJECT_ID_LEN + 8)
-#define STAGED_LEN	33 /* up to the checks */
+#define KEY_LEN		(OBJECT_ID_LEN + 8)
+#define HIT_LEN		KEY_LEN
+#define STAGED_KEY	33 /* up to the key */
+#define STAGED_LEN	(STAGED_KEY + KEY_LEN)
 #define CHECK_LEN	8
 #define REFUSED_LEN	13 /* up to the holders */
 #define PUSH_LEN	12 /* up to the bytes */
@@ -77,13 +80,17 @@ static size_t release_encode(const struct peer_release *release, uint8_t *out)
 	return (size_t)release->count * REQUEST_LEN;
 }
 
+static void key_encode(const struct window_key *key, uint8_t *out)
+{
+	memcpy(out, key->id.bytes, OBJECT_ID_LEN);
+	bytes_put_u64(out + OBJECT_ID_LEN, key->index);
+}
+
 static size_t hits_encode(const struct peer_hits *hits, uint8_t *out)
 {
 	CHECK(hits->count > 0 && hits->count <= PEER_HITS_MAX);
-	for (unsigned i = 0; i < hits->count; i++, out += HIT_LEN) {
-		memcpy(out, hits->keys[i].id.bytes, OBJECT_ID_LEN);
-		bytes_put_u64(out + OBJECT_ID_LEN, hits->keys[i].index);
-	}
+	for (unsigned i = 0; i < hits->count; i++)
+		key_encode(&hits->keys[i], out + (size_t)i * HIT_LEN);
 	return (size_t)hits->count * HIT_LEN;
 }
 
@@ -101,6 +108,7 @@ static size_t staged_encode(const struct peer_staged *staged, uint8_t *out)
 	bytes_put_u32(out + 24, staged->len);
 	bytes_put_u32(out + 28, staged->lease_ms);
 	out[32] = (uint8_t)staged->origin;
+	key_encode(&staged->key, out + STAGED_KEY);
 	for (unsigned i = 0; i < granules; i++)
 		bytes_put_u64(out + STAGED_LEN + (size_t)i * CHECK_LEN, staged->checks[i]);
 	return STAGED_LEN + (size_t)granules * CHECK_LEN;
@@ -159,6 +167,10 @@ static size_t body_encode(const struct peer_message *message, uint8_t *out, cons
 		return peer_ask_encode(&message->ask, out, end);
 	case PEER_ANSWER:
 		return wire_answer_encode(&message->answer, out, end);
+	case PEER_INQUIRE:
+		return wire_inquire_encode(&message->inquire, out, end);
+	case PEER_REPORT:
+		return wire_report_encode(&message->report, out, end);
 	}
 	CHECK(!"a kind");
 	return 0;
@@ -220,15 +232,19 @@ static bool release_decode(const uint8_t *data, size_t len, struct peer_release 
 	return true;
 }
 
+static void key_decode(const uint8_t *data, struct window_key *out)
+{
+	memcpy(out->id.bytes, data, OBJECT_ID_LEN);
+	out->index = bytes_get_u64(data + OBJECT_ID_LEN);
+}
+
 static bool hits_decode(const uint8_t *data, size_t len, struct peer_hits *out)
 {
 	if (len == 0 || len % HIT_LEN || len / HIT_LEN > PEER_HITS_MAX)
 		return false;
 	out->count = (unsigned)(len / HIT_LEN);
-	for (unsigned i = 0; i < out->count; i++, data += HIT_LEN) {
-		memcpy(out->keys[i].id.bytes, data, OBJECT_ID_LEN);
-		out->keys[i].index = bytes_get_u64(data + OBJECT_ID_LEN);
-	}
+	for (unsigned i = 0; i < out->count; i++)
+		key_decode(data + (size_t)i * HIT_LEN, &out->keys[i]);
 	return true;
 }
 
@@ -244,6 +260,7 @@ static bool staged_decode(const uint8_t *data, size_t len, struct peer_staged *o
 	out->len = bytes_get_u32(data + 24);
 	out->lease_ms = bytes_get_u32(data + 28);
 	out->origin = data[32];
+	key_decode(data + STAGED_KEY, &out->key);
 	if (out->len == 0 || out->len > BLOCK_LEN_MAX || out->off > UINT64_MAX - out->len ||
 	    out->lease_ms > PEER_TIMEOUT_MS_MAX || out->origin >= PEER_ORIGIN_COUNT)
 		return false;
@@ -306,6 +323,10 @@ static bool body_decode(const uint8_t *data, size_t len, struct peer_message *ou
 		return peer_ask_decode(data, len, &out->ask);
 	case PEER_ANSWER:
 		return wire_answer_decode(data, len, &out->answer);
+	case PEER_INQUIRE:
+		return wire_inquire_decode(data, len, &out->inquire);
+	case PEER_REPORT:
+		return wire_report_decode(data, len, &out->report);
 	}
 	return false;
 }

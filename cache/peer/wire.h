@@ -12,6 +12,8 @@
  *	PUSH	 owner -> reader  a piece of the unit; STAGED follows the last one
  *	ASK	 node -> owner	  what is below a prefix, or behind a key? (catalog.h)
  *	ANSWER	 owner -> node	  that; or still at it: every PEER_WORKING_NS
+ *	INQUIRE	 node -> node	  what an operator wants to know or have done (inquiry.h)
+ *	REPORT	 node -> node	  that; or still at it: every PEER_WORKING_NS
  *
  * A request is a number its reader chose, used once in the life of a connection; STAGE, CANCEL and
  * RELEASE name it, and so does every answer. Messages arrive in order or the connection breaks;
@@ -53,6 +55,8 @@ enum peer_kind {
 	PEER_PUSH,
 	PEER_ASK,
 	PEER_ANSWER,
+	PEER_INQUIRE,
+	PEER_REPORT,
 };
 
 enum peer_stage_flags {
@@ -93,8 +97,9 @@ enum peer_origin {
 
 struct peer_staged {
 	uint64_t request;
-	uint64_t epoch; /* of the arena */
-	uint64_t off;	/* in region PEER_REGION_ARENA; 0 when pushed */
+	struct window_key key; /* the unit that it is: another one's bytes match their checks too */
+	uint64_t epoch;	       /* of the arena */
+	uint64_t off;	       /* in region PEER_REGION_ARENA; 0 when pushed */
 	uint32_t len;
 	uint32_t lease_ms; /* it is held for that long after this was sent; 0 when pushed */
 	enum peer_origin origin;
@@ -176,6 +181,115 @@ struct peer_answer {
 	const char *problem; /* one line, BACKING_PROBLEM_MAX with its NUL */
 };
 
+enum peer_topic {
+	PEER_TOPIC_SUMMARY = 1, /* how are you? */
+	PEER_TOPIC_HOLDINGS,	/* what have you of this object? */
+	PEER_TOPIC_MEASURE,	/* how fast do you read from that member? */
+	PEER_TOPIC_TAKE,	/* bring these blocks to you: I leave */
+};
+
+#define PEER_MEASURE_MS_MAX	10000
+#define PEER_MEASURE_BYTES_MAX	(UINT64_C(64) << 30)
+#define PEER_MEASURE_DEPTH_MAX	64
+#define PEER_MEASURE_LEN_MAX	(1u << 20)
+#define PEER_TAKE_BLOCKS	64
+#define PEER_REPORT_NAME_MAX	64 /* with their NUL */
+#define PEER_REPORT_VERSION_MAX 24
+#define PEER_REPORT_PROBLEM_MAX 256
+
+/* READs of @read_len bytes anywhere in @target's arena, @depth at a time, unverified, until one of
+ * the limits. */
+struct peer_measure {
+	struct member_id target;
+	uint32_t duration_ms; /* 1 .. PEER_MEASURE_MS_MAX */
+	uint64_t bytes;	      /* 1 .. PEER_MEASURE_BYTES_MAX */
+	uint32_t read_len;    /* 1 .. PEER_MEASURE_LEN_MAX */
+	unsigned depth;	      /* 1 .. PEER_MEASURE_DEPTH_MAX */
+};
+
+struct peer_take {
+	uint64_t first;	 /* block */
+	uint64_t blocks; /* bit i: block first + i is wanted; not 0 */
+};
+
+/* Texts: in the message. */
+struct peer_inquire {
+	uint64_t request;
+	uint32_t timeout_ms; /* 1 .. PEER_TIMEOUT_MS_MAX */
+	enum peer_topic topic;
+	struct object_version version; /* HOLDINGS, TAKE */
+	int64_t mtime_s;	       /* TAKE */
+	const char *dataset;	       /* TAKE */
+	struct peer_take take;
+	struct peer_measure measure;
+};
+
+/* Of a member's summary; bytes and counts since its daemon started, where no unit is named. */
+enum peer_number {
+	PEER_NUMBER_UPTIME_S,
+	PEER_NUMBER_MEMORY, /* of the arena */
+	PEER_NUMBER_MEMORY_USED,
+	PEER_NUMBER_SSD_CAPACITY,
+	PEER_NUMBER_SSD_USED,
+	PEER_NUMBER_SSD_REPLICAS, /* of SSD_USED: other members' blocks */
+	PEER_NUMBER_DIRECTORIES_FAILED,
+	PEER_NUMBER_READ_BYTES,	   /* by its own readers; of these waited for: */
+	PEER_NUMBER_SSD_BYTES,	   /* ... its SSD */
+	PEER_NUMBER_PEER_BYTES,	   /* ... other members */
+	PEER_NUMBER_BACKING_BYTES, /* ... a backing store */
+	PEER_NUMBER_FETCHED_BYTES, /* from backing stores, for whomever */
+	PEER_NUMBER_SERVED_BYTES,  /* staged for others */
+	PEER_NUMBER_READ_ERRORS,
+	PEER_NUMBER_MISMATCHES, /* bytes of others that did not match */
+	PEER_NUMBER_SILENT,	/* others that did not answer in time */
+	PEER_NUMBER_BREAKERS,	/* others that it spares now */
+	PEER_NUMBER_MEMBERS,	/* that it places blocks on */
+	PEER_NUMBER_COUNT,
+};
+
+struct peer_summary {
+	const char *name, *version;
+	uint64_t numbers[PEER_NUMBER_COUNT];
+};
+
+/* Bytes of an object. */
+struct peer_holdings {
+	uint64_t memory; /* complete in its window */
+	uint64_t ssd;
+	uint64_t owned;	   /* in either, of the blocks that it owns: each byte once */
+	uint64_t replicas; /* of ssd: blocks that others own */
+};
+
+struct peer_measured {
+	uint64_t bytes, ns; /* from the first READ's start to the last one's end */
+	uint32_t reads;
+	uint64_t p50_ns, p99_ns, max_ns; /* of one READ */
+};
+
+struct peer_taken {
+	uint64_t blocks; /* of those that were asked for: on its SSD now, or in its window if it has
+			    no SSD */
+	uint64_t bytes;	 /* that had to be brought for it */
+};
+
+enum peer_report_form {
+	PEER_REPORT_WORKING = 1,
+	PEER_REPORT_DONE,
+	PEER_REPORT_FAILED,
+};
+
+struct peer_report {
+	uint64_t request;
+	enum peer_report_form form;
+	enum peer_refusal why; /* FAILED */
+	const char *problem;   /* FAILED: one line, PEER_REPORT_PROBLEM_MAX with its NUL */
+	enum peer_topic topic; /* DONE */
+	struct peer_summary summary;
+	struct peer_holdings holdings;
+	struct peer_measured measured;
+	struct peer_taken taken;
+};
+
 struct peer_message {
 	enum peer_kind kind;
 	union {
@@ -188,6 +302,8 @@ struct peer_message {
 		struct peer_push push;
 		struct peer_ask ask;
 		struct peer_answer answer;
+		struct peer_inquire inquire;
+		struct peer_report report;
 	};
 };
 

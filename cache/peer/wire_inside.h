@@ -42,3 +42,9 @@ bool peer_ask_decode(const uint8_t *data, size_t len, struct peer_ask *out);
 
 size_t wire_answer_encode(const struct peer_answer *answer, uint8_t *out, const uint8_t *end);
 bool wire_answer_decode(const uint8_t *data, size_t len, struct peer_answer *out);
+
+size_t wire_inquire_encode(const struct peer_inquire *inquire, uint8_t *out, const uint8_t *end);
+bool wire_inquire_decode(const uint8_t *data, size_t len, struct peer_inquire *out);
+
+size_t wire_report_encode(const struct peer_report *report, uint8_t *out, const uint8_t *end);
+bool wire_report_decode(const uint8_t *data, size_t len, struct peer_report *out);

@@ -226,6 +226,22 @@ unsigned placement_rank(const struct placement_table *table, uint32_t slot, unsi
 	return ranking.count;
 }
 
+unsigned placement_rank_among(const struct placement_member *members, unsigned count, uint32_t slot,
+			      unsigned limit, const struct placement_member *out_ranked[])
+{
+	struct score_key keys[PLACEMENT_AMONG_MAX];
+	struct ranking ranking;
+
+	CHECK(slot < PLACEMENT_SLOT_COUNT && count <= PLACEMENT_AMONG_MAX);
+	for (unsigned i = 0; i < count; i++)
+		score_key_init(&keys[i], &members[i].id, members[i].weight);
+	ranking_init(&ranking, slot, limit);
+	ranking_offer_all(&ranking, keys, count);
+	for (unsigned i = 0; i < ranking.count; i++)
+		out_ranked[i] = &members[ranking.places[i].member];
+	return ranking.count;
+}
+
 const struct placement_member *placement_members(const struct placement_table *table,
 						 unsigned *out_count)
 {

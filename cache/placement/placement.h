@@ -37,6 +37,7 @@
 #define PLACEMENT_OWNERS_MAX  4 /* kept for each slot */
 #define PLACEMENT_RANK_MAX    8 /* worked out on demand */
 #define PLACEMENT_MEMBERS_MAX 4096
+#define PLACEMENT_AMONG_MAX   64
 #define PLACEMENT_TABLES_MAX  4
 
 struct placement_member {
@@ -106,6 +107,16 @@ unsigned placement_owners(const struct placement_table *table, uint32_t slot,
  */
 unsigned placement_rank(const struct placement_table *table, uint32_t slot, unsigned limit,
 			const struct placement_member *out_ranked[]);
+
+/**
+ * placement_rank_among() - how a slot would rank @count members that no table needs to have: who
+ * had a block when they still stored.
+ * @members: up to PLACEMENT_AMONG_MAX, each once, weights not 0. @limit: 1 to PLACEMENT_RANK_MAX;
+ *	@out_ranked has room for as many; lent as long as @members.
+ * Return: how many: @limit, or @count when that is less. After the first placement_create().
+ */
+unsigned placement_rank_among(const struct placement_member *members, unsigned count, uint32_t slot,
+			      unsigned limit, const struct placement_member *out_ranked[]);
 
 /**
  * placement_members() - whom the table ranks, ordered by id.

@@ -111,27 +111,6 @@ static int read_format(const struct layout *layout, char out[FORMAT_LEN_MAX])
 	return len < 0 ? (int)len : 0;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Exactly @len bytes from lower-case hexadecimal; what follows is not looked at. */
-static bool parse_hex(const char *text, uint8_t *out, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		int high = hex_digit(text[2 * i]);
-		int low = high < 0 ? -1 : hex_digit(text[2 * i + 1]);
-
-		if (low < 0)
-			return false;
-		out[i] = (uint8_t)(high << 4 | low);
-	}
-	return true;
-}
-
 /* Takes @word and a number off *@text. */
 static bool parse_number(const char **text, const char *word, uint32_t *out)
 {
@@ -161,7 +140,7 @@ static bool parse_format(struct layout *layout, const char *text, uint32_t block
 		return false;
 	if (strncmp(text, "uuid ", 5) != 0 || strlen(text + 5) < (size_t)2 * RECORD_UUID_LEN)
 		return false;
-	return parse_hex(text + 5, layout->uuid, RECORD_UUID_LEN);
+	return digest_unhex(text + 5, RECORD_UUID_LEN, layout->uuid);
 }
 
 static int write_format(struct layout *layout, const struct files *files, uint32_t block_len)
@@ -325,7 +304,7 @@ void layout_segment_path(uint32_t segment, char out[LAYOUT_SEGMENT_LEN])
 bool layout_object_name(const char *name, struct object_id *out_id)
 {
 	return strlen(name) == (size_t)2 * OBJECT_ID_LEN &&
-	       parse_hex(name, out_id->bytes, OBJECT_ID_LEN);
+	       digest_unhex(name, OBJECT_ID_LEN, out_id->bytes);
 }
 
 bool layout_segment_name(const char *name, uint32_t *out_segment)

@@ -213,6 +213,13 @@ bool store_has(struct store *store, const struct object_id *id, uint64_t block)
 	return false;
 }
 
+void store_drop(struct store *store, const struct object_id *id, uint64_t block)
+{
+	for (unsigned i = 0; i < store->count; i++)
+		if (directory_has(store->directories[i], id, block))
+			commit_drop(store->directories[i], id, block);
+}
+
 static void missing_done(struct ring_op *op)
 {
 	struct store_read *read = CONTAINER_OF(op, struct store_read, p.op);

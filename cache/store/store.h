@@ -199,6 +199,10 @@ uint64_t store_resident(struct store *store, const struct object_id *id, uint64_
 /** store_obsolete() - the version was replaced: evicted before all others. */
 void store_obsolete(struct store *store, const struct object_id *id);
 
+/** store_drop() - a block's bytes are not what they should be: not found from now on, and to be
+ *  written anew. Not while it is being written. Cheap; no lock of the caller's is needed. */
+void store_drop(struct store *store, const struct object_id *id, uint64_t block);
+
 /** store_replica_bytes() - bytes here that this node does not own. Counted by going through the
  *  index (some ms; with more than 16384 objects in a directory, estimated from as many). */
 uint64_t store_replica_bytes(struct store *store);

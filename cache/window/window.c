@@ -4,6 +4,7 @@
  *	window_add() ---> FILLING ---> DIRTY ---> WRITING ---> CLEAN ---> evicted
  *	                     |  \________________________________^
  *	                     `---> DEAD ---> freed with the last reference
+ *	                            ^------- DIRTY, CLEAN, whose bytes are not what they should be
  *
  * FILLING: the bytes come, from the SSD, another node or the backing store, and readers whose range
  * is covered are let go at once. DIRTY: it is to be written to the SSD. WRITING: the frame is lent
@@ -370,8 +371,10 @@ void window_set_state(struct window *window, struct window_entry *entry, enum wi
 	if (entry->state == WINDOW_FILLING && state != WINDOW_DEAD)
 		publish(window, entry);
 	entry->state = (uint8_t)state;
-	if (state == WINDOW_DEAD)
+	if (state == WINDOW_DEAD) {
+		withdraw(window, entry);
 		LIST_REMOVE(entry, by_key);
+	}
 	place(window, entry);
 	if (state == WINDOW_DEAD && !referenced(entry))
 		window_release(window, entry);

@@ -67,6 +67,7 @@ struct window_entry {
 	bool pinned[WINDOW_CLASS_COUNT]; /* by this class or one before it; last: at all */
 	bool ahead;			 /* prefetched and not yet read */
 	bool published;
+	bool distrusted;	     /* goes as soon as what is under way with it has ended */
 	uint64_t ready_ns;	     /* when the fill ended */
 	uint64_t touched_ns;	     /* when the store was last told that peers read it */
 	struct cache_object *object; /* a reference while FILLING, DIRTY or WRITING */

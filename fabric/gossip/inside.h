@@ -6,6 +6,7 @@
  *	exchange.c	questions over TCP: views, pings, twins
  *	join.c		seeds: names, addresses, when to try them again
  *	keys.c		exchanging keys, here and everywhere
+ *	leave.c		going for good, and what comes before it
  *	keep.c		what goes to the state directory
  *	task.c		how it goes
  *	member.c	what is known of a member, for those outside

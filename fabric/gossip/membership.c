@@ -453,7 +453,8 @@ static void return_to_cluster(struct membership *membership)
 {
 	struct task *task = task_find(membership, membership->leave_task);
 
-	if (membership->standing == MEMBERSHIP_MEMBER && !membership->leave_task)
+	if (membership->standing == MEMBERSHIP_MEMBER && !membership->leave_task &&
+	    membership->phase != SWIM_LEAVING)
 		return;
 	if (task)
 		task_finish(task, -ECANCELED, "this node was told to join again");
@@ -505,38 +506,6 @@ int64_t membership_join(struct membership *membership, const char *const *addres
 	}
 	pthread_mutex_lock(&membership->lock);
 	result = join_begin(membership, addresses, count, problem, problem_size);
-	pthread_mutex_unlock(&membership->lock);
-	carrier_wake(membership);
-	return result;
-}
-
-static int64_t leave_begin(struct membership *membership)
-{
-	uint64_t now_ns = now_of(membership);
-	struct task *task;
-
-	if (membership->leave_task)
-		return membership->leave_task;
-	task = task_start(membership);
-	if (!task)
-		return -ENOSPC;
-	if (!carrier_is_active(membership)) {
-		task_finish(task, 0, "this node is not in the cluster");
-		return task->report.number;
-	}
-	membership->leave_task = task->report.number;
-	membership->leave_deadline_ns = clock_after_ns(now_ns, membership->config.leave_timeout);
-	membership->spread = false;
-	swim_leave(membership->swim, now_ns);
-	return membership->leave_task;
-}
-
-int64_t membership_leave(struct membership *membership)
-{
-	int64_t result;
-
-	pthread_mutex_lock(&membership->lock);
-	result = leave_begin(membership);
 	pthread_mutex_unlock(&membership->lock);
 	carrier_wake(membership);
 	return result;

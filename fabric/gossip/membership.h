@@ -218,6 +218,18 @@ int64_t membership_join(struct membership *membership, const char *const *addres
  *  task. */
 int64_t membership_leave(struct membership *membership);
 
+/**
+ * membership_drain() - tells all that this node is about to leave and hands over what it has until
+ * then: LEAVING. It takes part as before, dies as any other, and whoever restarts is ALIVE again.
+ * membership_leave() completes it; so may membership_join(), which takes it back.
+ * Return: 0, also when it is so already; -ENOTCONN: it has left, is leaving, or is displaced.
+ */
+int membership_drain(struct membership *membership);
+
+/** membership_stay() - takes membership_drain() back: ALIVE. Return: 0; -ENOENT: it is not, or not
+ *  any more, as membership_drain() left it. */
+int membership_stay(struct membership *membership);
+
 enum membership_keys_action {
 	MEMBERSHIP_KEYS_LIST,
 	MEMBERSHIP_KEYS_ADD,

@@ -143,23 +143,10 @@ static int file_replace(const char *dir, const char *name, const char *data, siz
 	return file_problem(error, "write", made, problem, problem_size);
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int id_parse(const char *text, struct member_id *out)
 {
-	for (size_t i = 0; i < MEMBER_ID_LEN; i++) {
-		int high = hex_digit(text[2 * i]);
-		int low = high < 0 ? -1 : hex_digit(text[2 * i + 1]);
-
-		if (low < 0)
-			return -EINVAL;
-		out->bytes[i] = (uint8_t)(high << 4 | low);
-	}
+	if (!digest_unhex(text, MEMBER_ID_LEN, out->bytes))
+		return -EINVAL;
 	return member_id_is_none(out) ? -EINVAL : 0;
 }
 

@@ -6,8 +6,9 @@
  *	   memory and asks again);
  *	3. the directory's listing, if there is a fresh one; that a name is not there it says for
  *	   negative_timeout only;
- *	4. the backing store: a HEAD of the key and a LIST of "key/" with one key, in parallel,
- *since only both together tell a file from a directory. One such flight per name, however many ask.
+ *	4. the backing store: a HEAD of the key and a LIST of "key/" with one key, in parallel.
+ *
+ * Only both together tell a file from a directory. One such flight per name, however many ask.
  *
  *		LIST \ HEAD	200		404		403		other
  *		a key		directory	directory	directory	directory
@@ -185,15 +186,20 @@ static int flight_status(const struct flight *flight)
 	return head == -EACCES || list == -EACCES ? -EACCES : -ENOENT;
 }
 
+/* What the backing store said with the status that counts. */
+static const char *flight_problem(const struct flight *flight, int status)
+{
+	return flight->list.request.status == status ? flight->list.request.problem
+						     : flight->head.request.problem;
+}
+
 static void flight_log(const struct flight *flight, int status)
 {
 	const struct namespace_entry *entry = entry_of(flight->ns, flight->parent);
-	const char *problem = flight->list.request.status == status ? flight->list.request.problem
-								    : flight->head.request.problem;
 
 	log_warning("mount.lookup", "backing=%s bucket=%s key=%s error=\"%s\" problem=\"%s\"",
 		    entry->backing->id, entry->config->bucket ? entry->config->bucket : "",
-		    flight->key, error_text(status), problem);
+		    flight->key, error_text(status), flight_problem(flight, status));
 }
 
 static struct node *flight_node(struct namespace *ns, struct flight *flight)
@@ -232,6 +238,9 @@ static void flight_answer(struct namespace *ns, struct flight *flight, struct to
 	while ((lookup = TAILQ_FIRST(&flight->waiting))) {
 		TAILQ_REMOVE(&flight->waiting, lookup, link);
 		lookup->flight = NULL;
+		if (status != 0 && lookup->problem)
+			snprintf(lookup->problem, BACKING_PROBLEM_MAX, "%s",
+				 flight_problem(flight, status));
 		if (status == -ENOENT)
 			answer_nothing(lookup, negative);
 		else

@@ -79,6 +79,7 @@ struct namespace_lookup {
 	uint64_t parent;
 	const char *name; /* borrowed until done */
 	void (*done)(struct namespace_lookup *lookup);
+	char *problem; /* NULL, or BACKING_PROBLEM_MAX bytes for what the backing store said */
 	/* set before done; 0: the kernel's reference is counted, namespace_forget() gives it back.
 	 * -ENOENT, -ENOTDIR, -ENAMETOOLONG, -EACCES, -EIO, -ETIMEDOUT, -ECANCELED, -ENOMEM */
 	int status;

@@ -14,6 +14,7 @@ from dataset import FILE_LEN, file_key
 from fabric import bench_tcp, bench_verbs
 from gossip import bench_gossip
 from machine import Failed, MemoryPeak, children_cpu_seconds, drop_caches, run
+from peers import bench_peers
 
 OBJECT = "object/large"
 CEILING_PARALLEL = 8
@@ -289,6 +290,7 @@ BENCHMARKS = {
     "tcp": ((), bench_tcp),
     "verbs": ((), bench_verbs),
     "gossip": ((), bench_gossip),
+    "peers": ((), bench_peers),
 }
 # With a name that stands for several: the wire on this machine and in the virtual one.
 TOGETHER = {"fabric": ("tcp", "verbs")}

@@ -103,6 +103,13 @@ def listens(port, pid):
         return False
 
 
+def use_cubic(namespace):
+    """Over its loopback."""
+    for address in ("127.0.0.0/8", "127.0.0.1"):
+        run(["ip", "-n", namespace, "route", "replace", "table", "local", "local", address, "dev",
+             "lo", "src", "127.0.0.1", "congctl", "cubic"])
+
+
 class Wire:
     """The network namespace."""
 
@@ -111,9 +118,7 @@ class Wire:
         run(["ip", "netns", "add", self.name])
         atexit.register(subprocess.run, ["ip", "netns", "delete", self.name], check=False)
         run(["ip", "-n", self.name, "link", "set", "lo", "up"])
-        for address in ("127.0.0.0/8", "127.0.0.1"):
-            run(["ip", "-n", self.name, "route", "replace", "table", "local", "local", address,
-                 "dev", "lo", "src", "127.0.0.1", "congctl", "cubic"])
+        use_cubic(self.name)
 
     def command(self, argv):
         return ["ip", "netns", "exec", self.name, *argv]

@@ -53,6 +53,20 @@ def wire_lines():
     return found
 
 
+def peers_lines():
+    """Of several nodes; see peers.py."""
+    found = {
+        "peers_cache": rate("4 MiB blocks of a peer, without FUSE", MB_S, ucp_get=0.9, ucp_am=0.9),
+        "peers_mount": rate("file in a peer's memory, through the mount", MB_S),
+        "peers_mount_ssd": rate("file on a peer's SSD, through the mount", MB_S),
+    }
+    for count in (2, 4, 8):
+        found[f"peers_scale_{count}"] = rate(f"{count} nodes read, crossing links", MB_S, links=0.9)
+    found["peers_lockstep"] = rate("8 nodes read one file in lockstep", MB_S)
+    found["peers_lockstep_busiest"] = Line("  busiest link, of the mean", "x", 2, False, {})
+    return found
+
+
 LINES = {
     "cold": rate("sequential read, cold", MB_S, curl=0.8, s3fs=2.5, rclone=2.5),
     "cold_cpu": cost("sequential read, cold"),
@@ -87,7 +101,9 @@ LINES = {
     "gossip_bytes": less("membership, received by a member", "bytes/s", 0),
 }
 LINES |= wire_lines()
-SHOWN = {"curl4m": "curl, 4 MiB ranges", "bound": "arena + 64 MiB"}
+LINES |= peers_lines()
+SHOWN = {"curl4m": "curl, 4 MiB ranges", "bound": "arena + 64 MiB", "links": "all links",
+         "unreferred": "without referral"}
 OURS = "cenote"
 
 

@@ -24,6 +24,18 @@ static void check_stage(const struct peer_stage *stage)
 	CHECK(object_id_equal(&id, &stage->id));
 }
 
+static void check_inquire(const struct peer_inquire *inquire)
+{
+	const struct peer_measure *measure = &inquire->measure;
+
+	CHECK(inquire->timeout_ms > 0 && inquire->timeout_ms <= PEER_TIMEOUT_MS_MAX);
+	if (inquire->topic == PEER_TOPIC_TAKE)
+		CHECK(inquire->take.blocks && inquire->version.size <= INT64_MAX);
+	if (inquire->topic == PEER_TOPIC_MEASURE)
+		CHECK(measure->depth > 0 && measure->depth <= PEER_MEASURE_DEPTH_MAX &&
+		      measure->read_len > 0 && measure->read_len <= PEER_MEASURE_LEN_MAX);
+}
+
 static void check_limits(const struct peer_message *message)
 {
 	switch (message->kind) {
@@ -57,6 +69,13 @@ static void check_limits(const struct peer_message *message)
 	case PEER_ANSWER:
 		CHECK(message->answer.form >= PEER_ANSWER_WORKING &&
 		      message->answer.form <= PEER_ANSWER_ERROR);
+		break;
+	case PEER_INQUIRE:
+		check_inquire(&message->inquire);
+		break;
+	case PEER_REPORT:
+		CHECK(message->report.form >= PEER_REPORT_WORKING &&
+		      message->report.form <= PEER_REPORT_FAILED);
 		break;
 	case PEER_CANCEL:
 	case PEER_WORKING:

@@ -50,6 +50,15 @@ class Harness(case.Case):
                 self.assertEqual(fault.seen, 1)
                 self.assertEqual(self.get(), (200, SIZE))
 
+    def test_proxy__delay__holds_for_its_time(self):
+        fault = self.proxy.add("delay", seconds=1, times=1)
+        self.assertEqual(self.get(), (200, SIZE))
+        self.assertEqual(fault.seen, 1)
+        request = self.proxy.gets()[0]
+        wait.until(lambda: request.ended, 30, "the proxy is done with it")
+        self.assertGreaterEqual(request.ended - request.started, 1)
+        self.assertEqual(request.client, "127.0.0.1")
+
     def test_proxy__stall__holds_until_removed(self):
         for after in (0, 1000):
             fault = self.proxy.add("stall", after=after, times=1)

@@ -58,7 +58,7 @@ class Documents:
                                        for found in COMMAND.findall(line)):
             # of cenote-bw, the other words are servers: --help tells of clients
             if program != "cenote" and (program, command) not in BW_COMMANDS:
-                command = ""
+                command = "--mesh" if program == "cenote-bw" and "--mesh" in rest else ""
             for option in re.findall(r"(--[a-z][a-z-]*)", rest):
                 _, output = self.help_of(program, command)
                 if option not in output:

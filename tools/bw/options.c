@@ -4,6 +4,7 @@
 #include "tools/bw/options.h"
 
 #include "base/clock.h"
+#include "cache/peer/peers.h"
 #include "fabric/transport/transport.h"
 
 static const char *const test_names[] = { "all", "bw", "lat", NULL };
@@ -138,9 +139,34 @@ static const struct option devices_table[] = {
 	       .help = "Print them as one JSON object."),
 };
 
+#define MESH(field, type, ...) OPTION(struct mesh_options, field, type, __VA_ARGS__)
+
+static const struct option mesh_table[] = {
+	MESH(bytes, OPTION_BYTES, .letter = 'b', .default_text = "1 GiB", .min = 1,
+	     .max = PEER_MEASURE_BYTES_MAX,
+	     .help = "At most so much is read for the bandwidth of each pair and direction."),
+	MESH(seconds, OPTION_STRING, .letter = 'D', .argument = "TIME", .default_text = "1",
+	     .help = "At most so long is read for the bandwidth of each pair and direction, "
+		     "\"500 ms\", or a number of seconds; 10 s at most."),
+	MESH(size, OPTION_BYTES, .letter = 's', .default_text = "256 KiB", .min = 1,
+	     .max = PEER_MEASURE_LEN_MAX, .help = "Bytes of a read, for the bandwidth."),
+	MESH(depth, OPTION_INT, .letter = 't', .default_text = "16", .min = 1,
+	     .max = PEER_MEASURE_DEPTH_MAX,
+	     .help = "Reads in flight, for the bandwidth; fewer when more than 8 MiB would be."),
+	MESH(svg, OPTION_STRING, .letter = 'o', .argument = "FILE",
+	     .help = "Draw the bandwidths as a heat map into FILE."),
+	MESH(json, OPTION_BOOL, .letter = 'j', .help = "Print all that was measured as JSON."),
+	MESH(run_dir, OPTION_STRING, .letter = 'r', .argument = "DIR",
+	     .help = "The run directory of this machine's daemon (node.run_dir)."),
+	MESH(config, OPTION_STRING, .letter = 'c', .argument = "FILE",
+	     .help = "The daemon's configuration, to find the run directory in."),
+};
+
 const struct option_group client_options_group =
 	OPTION_GROUP_OF("cenote-bw", struct client_options, client_table);
 const struct option_group server_options_group =
 	OPTION_GROUP_OF("serve", struct server_options, server_table);
 const struct option_group devices_options_group =
 	OPTION_GROUP_OF("devices", struct devices_options, devices_table);
+const struct option_group mesh_options_group =
+	OPTION_GROUP_OF("--mesh", struct mesh_options, mesh_table);

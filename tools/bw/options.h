@@ -71,4 +71,17 @@ struct devices_options {
 	bool json;
 };
 
+/* Limits are those of control.h's CONTROL_MESH. */
+struct mesh_options {
+	uint64_t bytes;
+	char *seconds;
+	uint64_t size;
+	int64_t depth;
+	char *svg;
+	bool json;
+	char *run_dir;
+	char *config;
+};
+
+extern const struct option_group mesh_options_group;
 extern const struct option_group client_options_group, server_options_group, devices_options_group;

@@ -80,28 +80,35 @@ static void size_add(struct plan *plan, uint64_t len, const struct client_option
 		step_add(plan, PLAN_LATENCY, len, 1, options, limit_ns);
 }
 
-static int limit_parse(const struct client_options *options, uint64_t *out_ns, char *problem,
-		       size_t problem_size)
+int plan_time_parse(const char *text, uint64_t *out_ns, char *problem, size_t problem_size)
 {
-	const char *text = options->duration;
-	char seconds[32], why[PLAN_PROBLEM_MAX];
+	char seconds[32];
 	struct scalar scalar;
 	int error;
 
-	if (!text) {
+	if (*text && strspn(text, "0123456789") == strlen(text) && strlen(text) < 20) {
+		snprintf(seconds, sizeof(seconds), "%s s", text);
+		text = seconds;
+	}
+	error = option_set_text(&time_option, &scalar, text, problem, problem_size);
+	if (!error)
+		*out_ns = scalar.value;
+	return error;
+}
+
+static int limit_parse(const struct client_options *options, uint64_t *out_ns, char *problem,
+		       size_t problem_size)
+{
+	char why[PLAN_PROBLEM_MAX];
+
+	if (!options->duration) {
 		*out_ns = options->iters ? 60 * NS_PER_S
 			  : options->all ? 500 * NS_PER_MS
 					 : 2 * NS_PER_S;
 		return 0;
 	}
-	if (*text && strspn(text, "0123456789") == strlen(text) && strlen(text) < 20) {
-		snprintf(seconds, sizeof(seconds), "%s s", text);
-		text = seconds;
-	}
-	error = option_set_text(&time_option, &scalar, text, why, sizeof(why));
-	if (error)
+	if (plan_time_parse(options->duration, out_ns, why, sizeof(why)) != 0)
 		return option_problem(problem, problem_size, "--duration: %s", why);
-	*out_ns = scalar.value;
 	return 0;
 }
 

@@ -42,6 +42,10 @@ struct plan {
 int plan_make(const struct client_options *options, struct plan *out, char *problem,
 	      size_t problem_size);
 
+/** plan_time_parse() - "500 ms", or a whole number of seconds; 1 ms to a day. Return: 0, -EINVAL
+ *  with @problem, -ENOMEM. */
+int plan_time_parse(const char *text, uint64_t *out_ns, char *problem, size_t problem_size);
+
 /** plan_footprint() - the memory that one connection's reads of @len go over. */
 uint64_t plan_footprint(uint64_t footprint, uint64_t len, unsigned depth);
 

@@ -15,8 +15,8 @@
 struct program_command {
 	const char *name;      /* NULL: what the other words do not mean: measuring */
 	const char *arguments; /* "HOST[:PORT]"; "" when there are none */
-	int arguments_count;   /* so many, no more, no less */
-	const char *text;      /* paragraphs, separated by a blank line */
+	int arguments_min, arguments_max;
+	const char *text; /* paragraphs, separated by a blank line */
 	const struct option_group *group;
 	int (*run)(const void *options, char **arguments, int count);
 };

@@ -9,22 +9,15 @@
 #include <string.h>
 
 #include "base/suggest.h"
+#include "tools/run_dir.h"
 #include "tools/settings.h"
 
 #define ANSWER_MS 10000
 
 const struct command *const commands[] = {
-	&command_status,
-	&command_check,
-	&command_config,
-	&command_flush,
-	&command_members,
-	&command_join,
-	&command_leave,
-	&command_keys,
-	&command_help,
-	&command_version,
-	NULL,
+	&command_status,  &command_check, &command_config,  &command_flush,
+	&command_members, &command_join,  &command_leave,   &command_keys,
+	&command_locate,  &command_help,  &command_version, NULL,
 };
 
 const struct command *command_find(const char *name)
@@ -142,31 +135,11 @@ int command_main(int argc, char **argv)
 	return command_run(command, argc - 2, argv + 2);
 }
 
-static char *run_dir_of_config(const char *config, char *problem, size_t problem_size)
-{
-	struct settings settings;
-	char *run_dir = NULL;
-
-	if (settings_load(config, &settings, problem, problem_size) == 0) {
-		run_dir = strdup(settings.node.run_dir);
-		settings_free(&settings);
-	}
-	return run_dir;
-}
-
 char *command_run_dir(const char *run_dir, const char *config)
 {
-	char problem[SETTINGS_PROBLEM_MAX] = "out of memory";
-	char *found;
+	char problem[SETTINGS_PROBLEM_MAX];
+	char *found = run_dir_find(run_dir, config, problem, sizeof(problem));
 
-	if (run_dir)
-		found = strdup(run_dir);
-	else
-		found = run_dir_of_config(config ? config : SETTINGS_PATH_DEFAULT, problem,
-					  sizeof(problem));
-	/* No default configuration, or not ours to read, is no reason to give up. */
-	if (!found && !run_dir && !config)
-		found = strdup(SETTINGS_RUN_DIR_DEFAULT);
 	if (!found)
 		fprintf(stderr, "cenote: %s\n", problem);
 	return found;

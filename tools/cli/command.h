@@ -36,6 +36,7 @@ extern const struct command command_members;
 extern const struct command command_join;
 extern const struct command command_leave;
 extern const struct command command_keys;
+extern const struct command command_locate;
 extern const struct command command_help;
 extern const struct command command_version;
 
@@ -64,8 +65,7 @@ int command_main(int argc, char **argv);
 		       .help = COMMAND_CONFIG_HELP)
 
 /**
- * command_run_dir() - where the daemon's socket is: @run_dir when given; else node.run_dir of
- * @config; else that of the default configuration when it can be read; else the default.
+ * command_run_dir() - where the daemon's socket is: run_dir_find().
  * Return: heap memory, or NULL after a message to stderr.
  */
 char *command_run_dir(const char *run_dir, const char *config);

@@ -339,6 +339,9 @@ static const struct {
 	{ "s3", "deadlines", "S3 requests that ran out of time" },
 	{ "s3", "throttled", "answers of S3 to slow down" },
 	{ "s3", "retries", "S3 requests tried again" },
+	{ "cache", "audit_differences",
+	  "ALARM: blocks of members that are not what the backing store "
+	  "has; see the log" },
 	{ "peers", "mismatches", "blocks read from members that did not match their checks" },
 	{ "peers", "silent", "requests to members that were not answered in time" },
 	{ "peers", "fetch_errors", "blocks that other nodes could not bring" },

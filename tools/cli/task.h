@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "tools/cli/command.h"
+#include "tools/terminal.h"
 
 /* The options that such commands share: the member `task` of the struct of their own. */
 struct task_options {
@@ -38,7 +39,22 @@ struct task_call {
 	const char *command; /* for messages: "join" */
 	const struct task_options *options;
 	bool all_lines; /* print those that went well, too */
+	/* The result of a task that went well, in place of its text. NULL: it has none. With
+	 * --json its JSON is printed, and not the task's. */
+	void (*print)(const json_t *result, const struct terminal *terminal);
 };
+
+/** task_progress_show() - how far @task is, as the daemon tells it: over and over on one line,
+ * where somebody looks. */
+void task_progress_show(const struct terminal *terminal, const json_t *task);
+
+/**
+ * task_fetch() - sends @request and waits for its task's result; when another of its kind runs, for
+ * its turn. @command: for messages. Return: 0 with @out_result for json_decref(), or an error after
+ * a message to stderr.
+ */
+int task_fetch(const char *command, const char *run_dir, const struct control_request *request,
+	       uint64_t timeout_ns, json_t **out_result);
 
 /**
  * task_call() - sends @request, waits for its task and prints what came of it.

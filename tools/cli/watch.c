@@ -10,21 +10,15 @@
 #include "base/clock.h"
 #include "tools/cli/command.h"
 
-static const struct option watch_table[] = {
-	OPTION(struct watch_options, json, OPTION_BOOL, .letter = 'j',
-	       .help = "Print everything as one JSON object; with --watch, one a line."),
-	OPTION(struct watch_options, watch, OPTION_BOOL, .letter = 'w',
-	       .help = "Show it again every interval, until interrupted."),
-	OPTION(struct watch_options, interval, OPTION_DURATION, .letter = 'n',
-	       .default_text = "1 s", .min = 100 * (int64_t)NS_PER_MS,
-	       .max = 3600 * (int64_t)NS_PER_S, .help = "How often --watch looks."),
-	OPTION(struct watch_options, count, OPTION_INT, .argument = "N", .min = 0,
-	       .max = INT64_C(1) << 40, .default_text = "0",
-	       .help = "Let --watch end after N times; 0: never."),
-	COMMAND_DAEMON_OPTIONS(struct watch_options),
+/* Commands with no options of their own. */
+struct watch_alone {
+	struct watch_options watch;
 };
-const struct option_group watch_options =
-	OPTION_GROUP_OF("watch", struct watch_options, watch_table);
+
+static const struct option watch_table[] = {
+	WATCH_OPTIONS(struct watch_alone),
+};
+const struct option_group watch_options = OPTION_GROUP_OF("watch", struct watch_alone, watch_table);
 
 static void show(const struct watch_view *view, const struct watch_options *options,
 		 const json_t *answer, const json_t *before)

@@ -428,6 +428,9 @@ char *cluster_answer(const struct daemon_rooms *rooms, const struct control_requ
 		return task_answer(rooms, request->task);
 	case CONTROL_STATUS:
 	case CONTROL_FLUSH:
+	case CONTROL_CLUSTER:
+	case CONTROL_LOCATE:
+	case CONTROL_MESH:
 	case CONTROL_COMMAND_COUNT:
 		break;
 	}

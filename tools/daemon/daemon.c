@@ -2,10 +2,11 @@
  * daemon.c - the life of the daemon.
  *
  *	create  instance -> cluster -> backing stores -> cache -> peers -> mount      READY=1
- *	        -> control socket -> the cluster is told
+ *	        -> tasks, control socket -> the cluster is told
  *	run     waits on signals and on the mount; SIGHUP: reload
- *	stop    the cluster is told -> mount (answers the reads in hand, unmounts)    STOPPING=1
- *	        -> control socket -> peers (nobody reads our memory any more) -> cluster
+ *	stop    tasks are cancelled -> the cluster is told                            STOPPING=1
+ *	        -> mount (answers the reads in hand, unmounts) -> control socket
+ *	        -> peers (nobody reads our memory any more) -> tasks -> cluster
  *	        -> cache commits to the SSD -> mount -> backing stores -> cache's memory
  *
  * Peers are served until the reads in hand are answered, and the cluster is told before, so that
@@ -41,6 +42,7 @@
 #include "tools/daemon/reload.h"
 #include "tools/daemon/rooms.h"
 #include "tools/daemon/server.h"
+#include "tools/daemon/tasks.h"
 #include "tools/mounted.h"
 
 enum stop_phase {
@@ -181,16 +183,22 @@ static int rooms_start(struct daemon *daemon, char *problem, size_t problem_size
 			     problem_size);
 	if (error)
 		goto stop_peers;
+	error = tasks_create(rooms, &rooms->tasks);
+	if (error)
+		goto stop_mount;
 	error = server_create(settings->node.run_dir, rooms, &daemon->server, problem,
 			      problem_size);
 	if (error)
-		goto stop_mount;
+		goto stop_tasks;
 	error = cluster_start(rooms);
 	if (error)
 		goto destroy_server;
 	return 0;
 destroy_server:
 	server_destroy(daemon->server);
+stop_tasks:
+	tasks_stop(rooms->tasks);
+	tasks_destroy(rooms->tasks);
 stop_mount:
 	mount_stop(rooms->mount, 0);
 	mount_destroy(rooms->mount);
@@ -285,10 +293,13 @@ static void stop_progress(struct daemon *daemon, enum stop_phase phase)
 
 static void rooms_stop(struct daemon *daemon)
 {
+	tasks_cancel(daemon->rooms.tasks);
 	cluster_stop(&daemon->rooms);
 	mount_stop(daemon->rooms.mount, daemon->current->node.stop_timeout);
 	server_destroy(daemon->server);
 	peers_stop(daemon->rooms.peers);
+	tasks_stop(daemon->rooms.tasks);
+	tasks_destroy(daemon->rooms.tasks);
 	cluster_destroy(&daemon->rooms);
 	sd_notify(0, "STATUS=writing the last blocks to the SSD");
 	cache_stop_once(daemon);

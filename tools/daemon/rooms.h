@@ -15,6 +15,8 @@
 #include "fuse/mount.h"
 #include "tools/settings.h"
 
+struct tasks;
+
 enum daemon_state {
 	DAEMON_STARTING, /* waits for the cache directories to open and the mount to appear */
 	DAEMON_RUNNING,	 /* waits for signals */
@@ -34,5 +36,6 @@ struct daemon_rooms {
 	struct membership *membership; /* NULL likewise */
 	struct peers *peers;	       /* NULL likewise */
 	struct address fabric;	       /* of @peers, as it listens */
+	struct tasks *tasks;	       /* what operators ask for */
 	_Atomic int state;	       /* enum daemon_state */
 };

@@ -25,6 +25,7 @@
 #include "tools/control.h"
 #include "tools/daemon/cluster.h"
 #include "tools/daemon/report.h"
+#include "tools/daemon/requests.h"
 #include "tools/daemon/rooms.h"
 
 enum connection_state {
@@ -85,11 +86,15 @@ static char *request_answer(const struct daemon_rooms *rooms, const char *line, 
 		return control_answer_ok(report_make(rooms));
 	case CONTROL_FLUSH:
 		return flush_answer(rooms, &request);
+	case CONTROL_TASK:
+	case CONTROL_LEAVE:
+	case CONTROL_CLUSTER:
+	case CONTROL_LOCATE:
+	case CONTROL_MESH:
+		return request_task_answer(rooms, &request);
 	case CONTROL_MEMBERS:
 	case CONTROL_JOIN:
-	case CONTROL_LEAVE:
 	case CONTROL_KEYS:
-	case CONTROL_TASK:
 		return cluster_answer(rooms, &request);
 	case CONTROL_COMMAND_COUNT:
 		break;

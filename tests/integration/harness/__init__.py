@@ -10,6 +10,7 @@
     disk       small file systems on loop devices, that can be filled and can fail
     content    bytes that know where they belong
     reader     reads in processes of their own, with a bound
+    load       reads many files, and times each access
     case       the base class of the tests, and main()
 
 Nothing here sleeps for a fixed time: wait.until() waits for an event, with a bound.

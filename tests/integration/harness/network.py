@@ -4,13 +4,16 @@ the hosts.
 
 A run that was killed leaves namespaces behind; the next run removes them, see sweep().
 """
+import ctypes
 import os
 import pathlib
 import re
+import socket
 import subprocess
 
 from harness import scratch
 
+CLONE_NEWNET = 0x40000000
 NAME = re.compile(r"cenote-(\d+)-(\d+)-")
 NAMESPACES = pathlib.Path("/run/netns")
 
@@ -35,6 +38,8 @@ class Host:
     (Not `ip netns exec`, which would hide the daemon's mount: see scratch.Scratch.)"""
 
     def __init__(self, network, number):
+        self.network = network
+        self.port = f"port{number}"
         self.namespace = f"{network.prefix}{number}"
         self.address = f"10.77.{number >> 8}.{number & 255}"
         self.address6 = f"fd77::{number:x}"
@@ -43,8 +48,8 @@ class Host:
                        'mount --make-private /sys && mount -t sysfs sysfs /sys && exec "$@"', "sh"]
         ip("netns", "add", self.namespace)
         ip("link", "add", "eth0", "netns", self.namespace, "type", "veth", "peer", "name",
-           f"port{number}", "netns", network.switch)
-        ip("-n", network.switch, "link", "set", f"port{number}", "master", "bridge0", "up")
+           self.port, "netns", network.switch)
+        ip("-n", network.switch, "link", "set", self.port, "master", "bridge0", "up")
         ip("-n", self.namespace, "link", "set", "lo", "up")
         ip("-n", self.namespace, "address", "add", f"{self.address}/16", "dev", "eth0")
         ip("-n", self.namespace, "address", "add", f"{self.address6}/64", "dev", "eth0", "nodad")
@@ -72,8 +77,19 @@ class Host:
         self.nft("table inet loss\ndelete table inet loss\n")
 
 
+    def limit(self, megabits):
+        """What goes out and what comes in: so many Mbit/s each."""
+        burst = max(megabits * 1000 // 8, 128 << 10)  # a millisecond's bytes, or two long packets
+        for namespace, device in ((self.namespace, "eth0"), (self.network.switch, self.port)):
+            subprocess.run(["tc", "-n", namespace, "qdisc", "replace", "dev", device, "root", "tbf",
+                            "rate", f"{megabits}mbit", "burst", str(burst), "latency", "50ms"],
+                           check=True)
+
+
 class Network:
-    """A bridge and @count hosts."""
+    """A bridge and @count hosts. gateway: the address of this process as the hosts see it, where
+    what listens with make_socket() is found."""
+    gateway = "10.77.255.254"
 
     def __init__(self, count):
         sweep()
@@ -82,9 +98,27 @@ class Network:
         self.hosts = []
         ip("netns", "add", self.switch)
         ip("-n", self.switch, "link", "add", "bridge0", "type", "bridge")
+        ip("-n", self.switch, "address", "add", f"{self.gateway}/16", "dev", "bridge0")
         ip("-n", self.switch, "link", "set", "bridge0", "up")
         for number in range(1, count + 1):
             self.hosts.append(Host(self, number))
+
+    def make_socket(self):
+        """A TCP socket of this process that belongs to the bridge's namespace: a socket stays where
+        it was made, a thread comes back."""
+        libc = ctypes.CDLL(None, use_errno=True)
+
+        def enter(path):
+            with open(path, "rb") as namespace:
+                if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), f"setns {path}")
+
+        with open("/proc/thread-self/ns/net", "rb") as home:
+            enter(NAMESPACES / self.switch)
+            try:
+                return socket.socket()
+            finally:
+                enter(f"/proc/self/fd/{home.fileno()}")
 
     def partition(self, *sides):
         """Hosts of different sides hear nothing of each other."""

@@ -8,7 +8,9 @@ request and whose times or share is not used up decides what happens to it.
     proxy.add("truncate", after=1000)       the promised length, but the end of the connection there
     proxy.add("reset", after=1000)          the same, with a RST
     proxy.add("shorten", by=1)              a shorter body, and a Content-Length that agrees with it
+    proxy.add("flip")                       a body whose last byte is another one
     proxy.add("stall", after=0)             nothing more until the fault is removed
+    proxy.add("delay", seconds=10)          the answer, so much later
     proxy.refuse() / proxy.accept()         as when nobody listens at the port
 """
 import dataclasses
@@ -17,10 +19,11 @@ import re
 import socket
 import struct
 import threading
+import time
 
 HEAD_MAX = 1 << 16
 BODY_CHUNK = 1 << 18
-KINDS = ("status", "truncate", "reset", "shorten", "stall")
+KINDS = ("status", "truncate", "reset", "shorten", "flip", "stall", "delay")
 
 
 class Broken(Exception):
@@ -29,18 +32,26 @@ class Broken(Exception):
 
 @dataclasses.dataclass
 class Request:
-    """One request as the proxy saw it. status and received are set while it is answered."""
+    """One request as the proxy saw it. status and received are set while it is answered, ended
+    (by time.monotonic()) when that is over."""
     method: str
     path: str
     query: str
     headers: dict
+    client: str = ""  # its address
     status: int = 0
     received: int = 0  # body bytes passed on
+    started: float = dataclasses.field(default_factory=time.monotonic)
+    ended: float = None
+
+    @property
+    def is_list(self):
+        return self.method == "GET" and "list-type" in self.query
 
     @property
     def is_get(self):
         """A GET of an object, not of a listing."""
-        return self.method == "GET" and self.path.count("/") >= 2 and "list-type" not in self.query
+        return self.method == "GET" and self.path.count("/") >= 2 and not self.is_list
 
     @property
     def byte_range(self):
@@ -58,6 +69,7 @@ class Fault:
     share: float = 1.0
     after: int = 0
     by: int = 1
+    seconds: float = 0
     status: int = 503
     code: str = "SlowDown"
     seen: int = 0
@@ -65,40 +77,45 @@ class Fault:
 
 
 class Proxy:
-    """Listens at 127.0.0.1:port, all in threads of this process. close() ends them."""
+    """Listens at address:port, all in threads of this process. close() ends them.
 
-    def __init__(self, upstream_port, seed=1):
+    @make_socket: what it listens with; network.Network has one that hosts can reach."""
+
+    def __init__(self, upstream_port, seed=1, address="127.0.0.1", make_socket=socket.socket):
+        self.address = address
+        self.make_socket = make_socket
         self.upstream = ("127.0.0.1", upstream_port)
         self.requests = []
         self.concurrent_most = 0  # the most requests that were in hand at one moment
         self._concurrent = 0
         self._faults = []
-        self._lock = threading.Lock()  # guards all of these, _sockets and _random
+        self.lock = threading.Lock()  # guards all of these, _sockets and _random
         self._random = random.Random(seed)
         self._sockets = set()
+        self._closed = threading.Event()
         self._listener = None
         self.port = 0
         self.accept()
 
     @property
     def endpoint(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     def add(self, kind, match=lambda request: request.is_get, **settings):
         assert kind in KINDS
         fault = Fault(kind, match, **settings)
-        with self._lock:
+        with self.lock:
             self._faults.append(fault)
         return fault
 
     def remove(self, fault):
-        with self._lock:
+        with self.lock:
             self._faults.remove(fault)
         fault.removed.set()
 
     def clear(self):
         """Removes all faults."""
-        with self._lock:
+        with self.lock:
             faults, self._faults = self._faults, []
         for fault in faults:
             fault.removed.set()
@@ -116,9 +133,9 @@ class Proxy:
         """Listens again, at the same port as before."""
         if self._listener:
             return
-        listener = socket.socket()
+        listener = self.make_socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self.port))
+        listener.bind((self.address, self.port))
         listener.listen(512)
         self.port = listener.getsockname()[1]
         self._listener = listener
@@ -126,7 +143,7 @@ class Proxy:
 
     def disconnect(self):
         """Resets all connections that there are now."""
-        with self._lock:
+        with self.lock:
             sockets = list(self._sockets)
         for each in sockets:
             try:
@@ -137,15 +154,16 @@ class Proxy:
 
     def gets(self):
         """The GETs of objects so far."""
-        with self._lock:
+        with self.lock:
             return [request for request in self.requests if request.is_get]
 
     def forget(self):
         """Forgets the requests so far."""
-        with self._lock:
+        with self.lock:
             self.requests.clear()
 
     def close(self):
+        self._closed.set()
         self.clear()
         self.refuse()
 
@@ -164,7 +182,7 @@ class Proxy:
             server = socket.create_connection(self.upstream, timeout=60)
             server.settimeout(None)
             server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self._lock:
+            with self.lock:
                 self._sockets |= {client, server}
             from_client, from_server = Stream(client), Stream(server)
             while self._exchange(from_client, from_server):
@@ -172,7 +190,7 @@ class Proxy:
         except (Broken, OSError):
             pass
         finally:
-            with self._lock:
+            with self.lock:
                 self._sockets -= {client, server}
             client.close()
             if server:
@@ -184,7 +202,8 @@ class Proxy:
         if not head:
             return False
         request = parse_request(head)
-        with self._lock:
+        request.client = client.peer
+        with self.lock:
             self.requests.append(request)
             fault = self._choose(request)
             self._concurrent += 1
@@ -192,7 +211,8 @@ class Proxy:
         try:
             return self._answer(request, fault, head, client.socket, server)
         finally:
-            with self._lock:
+            with self.lock:
+                request.ended = time.monotonic()
                 self._concurrent -= 1
 
     def _answer(self, request, fault, head, client, server):
@@ -200,6 +220,8 @@ class Proxy:
             return send_error(client, request, fault)
         if fault and fault.kind == "stall" and fault.after == 0:
             fault.removed.wait()
+        if fault and fault.kind == "delay":
+            self._closed.wait(fault.seconds)
         server.socket.sendall(head)
         return self._pass_answer(request, fault, client, server)
 
@@ -237,6 +259,8 @@ class Proxy:
             head = re.sub(rb"(?i)(content-length:) *\d+", rb"\1 %d" % passed, head)
         elif kind in ("truncate", "reset", "stall"):
             passed = min(fault.after, length)
+        elif kind == "flip":
+            passed = max(length - 1, 0)
         client.sendall(head)
         self._copy(request, client, server, passed)
         if kind == "stall":
@@ -244,6 +268,9 @@ class Proxy:
             self._copy(request, client, server, length - passed)
         elif kind == "shorten":
             server.skip(length - passed)
+        elif kind == "flip" and length:
+            client.sendall(bytes([server.read_some(1)[0] ^ 1]))
+            request.received += 1
         elif kind == "reset":
             end_with_reset(client)
         if kind in ("reset", "truncate"):
@@ -273,6 +300,7 @@ class Stream:
 
     def __init__(self, connection):
         self.socket = connection
+        self.peer = connection.getpeername()[0]
         self._buffer = bytearray()
 
     def _fill(self):

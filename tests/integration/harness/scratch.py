@@ -51,7 +51,8 @@ def take_down(directory):
         subprocess.run([S3_SERVER, "stop", conf.parent], check=False)
     for path in mounts_below(directory):
         unmount(path)
-    if os.path.ismount(directory):
+    # not os.path.ismount(), which does not know a bind mount of the same file system
+    if str(directory) in mounts_below(directory.parent):
         unmount(directory)
     shutil.rmtree(directory, ignore_errors=True)
 

@@ -396,6 +396,35 @@ static void test_config_load__a_file_with_an_include__names_the_right_one(void *
 	assert_string_equal(problem, wanted);
 }
 
+static void test_config_load_part__others_settings__are_not_looked_at(void **state)
+{
+	char folder[] = "/tmp/config.XXXXXX", path[64];
+	struct credentials credentials;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/main.conf", folder);
+	write_file(path, "name = 5;\nmount = ( { anything = 1; } );\nsecret = \"12345\";\n"
+			 "key_id = \"i\";\n");
+	assert_int_equal(
+		config_load_part(path, &credentials_group, &credentials, problem, sizeof(problem)),
+		0);
+	assert_string_equal(credentials.key_id, "i");
+	option_free(&credentials_group, &credentials);
+	/* its own are as ever */
+	write_file(path, "name = 5;\nsecret = 5;\nkey_id = \"i\";\n");
+	assert_int_equal(
+		config_load_part(path, &credentials_group, &credentials, problem, sizeof(problem)),
+		-EINVAL);
+	assert_non_null(strstr(problem, ":2: setting 'secret': "));
+	write_file(path, "name = \n");
+	assert_int_equal(
+		config_load_part(path, &credentials_group, &credentials, problem, sizeof(problem)),
+		-EINVAL);
+	unlink(path);
+	rmdir(folder);
+}
+
 static void test_config_load_text__each_allocation_fails__leaks_nothing(void **state)
 {
 	static const char text[] = "name = \"x\"; directories = [\"a\", \"b\"];\n"
@@ -458,6 +487,7 @@ int main(void)
 		cmocka_unit_test(test_config_load_text__a_very_long_name__is_cut_in_the_message),
 		cmocka_unit_test(test_config_load_text__deep_nesting__is_refused),
 		cmocka_unit_test(test_config_load__a_file_with_an_include__names_the_right_one),
+		cmocka_unit_test(test_config_load_part__others_settings__are_not_looked_at),
 		cmocka_unit_test(test_config_load_text__each_allocation_fails__leaks_nothing),
 		cmocka_unit_test(test_config_load_text__every_prefix__loads_or_says_why),
 	};

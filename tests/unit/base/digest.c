@@ -171,6 +171,33 @@ static void test_digest_hex__all_digits__are_lower_case(void **state)
 	assert_string_equal(hex, "");
 }
 
+static void test_digest_unhex__what_was_written__is_read_again(void **state)
+{
+	static const uint8_t data[] = { 0x00, 0x01, 0x9a, 0xbf, 0xff };
+	char hex[2 * sizeof(data) + 1];
+	uint8_t out[sizeof(data)];
+
+	(void)state;
+	digest_hex(data, sizeof(data), hex);
+	assert_true(digest_unhex(hex, sizeof(data), out));
+	assert_memory_equal(out, data, sizeof(data));
+	assert_true(digest_unhex("0fx", 1, out));
+	assert_int_equal(out[0], 0x0f);
+	assert_true(digest_unhex("", 0, out));
+}
+
+static void test_digest_unhex__anything_else__is_refused(void **state)
+{
+	static const char *const rows[] = {
+		"", "1", "1g", "g1", "AB", "aB", " 1", "1/", ":1", "`a"
+	};
+	uint8_t out[1];
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++)
+		assert_false(digest_unhex(rows[i], 1, out));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,6 +210,8 @@ int main(void)
 		cmocka_unit_test(test_digest_crc64__one_flipped_bit__differs),
 		cmocka_unit_test(test_digest_xxh3__published_and_different_texts__differ),
 		cmocka_unit_test(test_digest_hex__all_digits__are_lower_case),
+		cmocka_unit_test(test_digest_unhex__what_was_written__is_read_again),
+		cmocka_unit_test(test_digest_unhex__anything_else__is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,10 +80,16 @@ static void fake_promote(struct backing *backing, struct backing_get *get)
 	pthread_mutex_unlock(&fake->lock);
 }
 
+static void fake_describe(struct backing *backing, char *out, size_t out_size)
+{
+	snprintf(out, out_size, "%s", backing->id);
+}
+
 static const struct backing_ops fake_ops = {
 	.type = "fake",
 	.get = fake_get,
 	.promote = fake_promote,
+	.describe = fake_describe,
 };
 
 static struct backing_get *nth(struct fake_backing *fake, unsigned index)

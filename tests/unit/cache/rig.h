@@ -47,6 +47,7 @@ struct fake_store {
 	_Atomic int read_status; /* of all reads, when not 0 */
 	_Atomic int write_status;
 	int create_error;
+	unsigned directory_count; /* what it says */
 	_Atomic unsigned admits, reads, granules_read, writes_started, writes_done, touches;
 	_Atomic unsigned looks;			     /* calls of store_has() */
 	_Atomic uint64_t last_write_len, bytes_held; /* lent and not given back */

@@ -149,6 +149,9 @@ void fake_peers_answer(struct fake_peers *fake, struct peer_fetch *ask, enum pee
 	if (outcome == PEER_FETCHED) {
 		rig_pattern(ask->object->version.key, window_key_off(&ask->key, RIG_BLOCK),
 			    ask->dst, ask->len);
+		if (fake->lies)
+			((uint8_t *)ask->dst)[ask->len - 1] ^= 1;
+		ask->source = fake->id;
 		for (uint32_t i = 0; i < object_granule_count(ask->len); i++)
 			ask->checks[i] = granule_check(ask->dst, ask->len, i);
 	}

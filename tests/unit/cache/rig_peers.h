@@ -23,6 +23,8 @@ struct fake_peers {
 	unsigned started;	  /* since the beginning */
 	bool stopped;
 	_Atomic bool owns; /* this node owns every block */
+	bool lies;	   /* what it brings is wrong in the last granule, and matches its checks */
+	struct member_id id;
 };
 
 /* One stage, with the thread-safe news of its end. */

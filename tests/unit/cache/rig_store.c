@@ -17,6 +17,8 @@
 #include "tests/unit/cache/rig.h"
 #include "tests/unit/cache/rig_store.h"
 
+#define RIG_LISTED_MAX 64 /* blocks */
+
 struct kept {
 	struct object_id id;
 	uint64_t block;
@@ -370,12 +372,28 @@ uint64_t store_replica_bytes(struct store *store)
 	return 0;
 }
 
+/* Lists the one object that the cursor stands at. */
 int store_list(struct store *store, struct store_cursor *cursor, struct store_page *page)
 {
+	const struct kept *kept;
+
 	(void)store;
-	(void)cursor;
 	page->count = page->block_count = page->text_len = 0;
-	return 0;
+	pthread_mutex_lock(&fake_store.lock);
+	for (uint64_t i = cursor->block; i < RIG_LISTED_MAX; i++) {
+		kept = find(&cursor->id, i);
+		if (kept)
+			page->blocks[page->block_count++] = kept->block;
+	}
+	pthread_mutex_unlock(&fake_store.lock);
+	cursor->block = RIG_LISTED_MAX;
+	if (page->block_count == 0)
+		return 0;
+	page->count = 1;
+	page->objects[0] = (struct store_listed){ .object.id = cursor->id,
+						  .blocks = page->blocks,
+						  .block_count = page->block_count };
+	return 1;
 }
 
 void store_write_start(struct store *store, struct store_write *write)
@@ -417,6 +435,20 @@ void store_obsolete(struct store *store, const struct object_id *id)
 	(void)id;
 }
 
+void store_drop(struct store *store, const struct object_id *id, uint64_t block)
+{
+	struct kept *kept;
+
+	(void)store;
+	pthread_mutex_lock(&fake_store.lock);
+	kept = find(id, block);
+	if (kept) {
+		LIST_REMOVE(kept, link);
+		free(kept);
+	}
+	pthread_mutex_unlock(&fake_store.lock);
+}
+
 int store_flush(struct store *store, uint64_t deadline_ns)
 {
 	(void)store;
@@ -432,7 +464,7 @@ const struct counters *store_counters(const struct store *store)
 unsigned store_directory_count(const struct store *store)
 {
 	(void)store;
-	return 0;
+	return fake_store.directory_count;
 }
 
 void store_directory_status(struct store *store, unsigned index,

@@ -25,6 +25,22 @@ static void test_request_decode__what_encode_writes__is_the_same(void **state)
 		{ .command = CONTROL_MEMBERS, .first = UINT32_MAX },
 		{ .command = CONTROL_TASK, .task = INT64_MAX },
 		{ .command = CONTROL_LEAVE },
+		{ .command = CONTROL_LEAVE, .drain = true },
+		{ .command = CONTROL_CLUSTER },
+		{ .command = CONTROL_LOCATE, .path = "/images/a \"b\"\n\1\xc3\xa4.jpg" },
+		{ .command = CONTROL_LOCATE, .path = "/a", .blocks = true },
+		{ .command = CONTROL_MESH,
+		  .mesh = { .bytes = UINT64_C(64) << 30,
+			    .duration_ms = 10000,
+			    .read_len = 1 << 20,
+			    .depth = 64 } },
+		{ .command = CONTROL_MESH,
+		  .mesh = { .bytes = 1,
+			    .duration_ms = 1,
+			    .read_len = 1,
+			    .depth = 1,
+			    .member_count = 2,
+			    .members = { "gpu-1", "0123456789abcdef0123456789abcdef" } } },
 		{ .command = CONTROL_JOIN,
 		  .address_count = 2,
 		  .addresses = { "[fd00::7]:7472", "gpu-\"7\\" } },
@@ -89,6 +105,36 @@ static void test_request_decode__malformed__says_what_is_wrong(void **state)
 		{ "{\"protocol\": 1, \"command\": \"task\"}", "'task' is missing" },
 		{ "{\"protocol\": 1, \"command\": \"task\", \"task\": -1}", "'task'" },
 		{ "{\"protocol\": 1, \"command\": \"members\", \"first\": 4294967296}", "'first'" },
+		{ "{\"protocol\": 1, \"command\": \"leave\", \"drain\": 1}", "'drain' is neither" },
+		{ "{\"protocol\": 1, \"command\": \"join\", \"drain\": true}", "unknown member" },
+		{ "{\"protocol\": 1, \"command\": \"locate\"}", "'path' is missing" },
+		{ "{\"protocol\": 1, \"command\": \"locate\", \"path\": \"\"}", "'path' is empty" },
+		{ "{\"protocol\": 1, \"command\": \"locate\", \"path\": 7}",
+		  "'path' is not a text of at most 1024" },
+		{ "{\"protocol\": 1, \"command\": \"mesh\", \"bytes\": 1}",
+		  "'duration_ms' is missing" },
+		{ "{\"protocol\": 1, \"command\": \"mesh\", \"bytes\": 0, \"duration_ms\": 1, "
+		  "\"read_len\": 1, \"depth\": 1}",
+		  "'bytes' is not a whole number in 1..68719476736" },
+		{ "{\"protocol\": 1, \"command\": \"mesh\", \"bytes\": 68719476737, "
+		  "\"duration_ms\": 1, \"read_len\": 1, \"depth\": 1}",
+		  "'bytes'" },
+		{ "{\"protocol\": 1, \"command\": \"mesh\", \"bytes\": 1, \"duration_ms\": 10001, "
+		  "\"read_len\": 1, \"depth\": 1}",
+		  "'duration_ms' is not a whole number in 1..10000" },
+		{ "{\"protocol\": 1, \"command\": \"mesh\", \"bytes\": 1, \"duration_ms\": 1, "
+		  "\"read_len\": 1048577, \"depth\": 1}",
+		  "'read_len' is not a whole number in 1..1048576" },
+		{ "{\"protocol\": 1, \"command\": \"mesh\", \"bytes\": 1, \"duration_ms\": 1, "
+		  "\"read_len\": 1, \"depth\": 65}",
+		  "'depth' is not a whole number in 1..64" },
+		{ "{\"protocol\": 1, \"command\": \"mesh\", \"bytes\": 1, \"duration_ms\": 1, "
+		  "\"read_len\": 1, \"depth\": 1, \"members\": []}",
+		  "'members' is not a list of 1 to 64" },
+		{ "{\"protocol\": 1, \"command\": \"mesh\", \"bytes\": 1, \"duration_ms\": 1, "
+		  "\"read_len\": 1, \"depth\": 1, \"members\": "
+		  "[\"0123456789012345678901234567890123456789012345678901234567890123\"]}",
+		  "'members' is not a text of at most 63" },
 		{ "{\"protocol\": 1, \"command\": \"\\u0000\"}", "not a JSON object" },
 		{ "{\"protocol\": 1, \"command\": \"\xff\"}", "not a JSON object" },
 	};
@@ -119,6 +165,57 @@ static void test_request_decode__too_long__is_refused(void **state)
 		control_request_decode(line, sizeof(line), &request, problem, sizeof(problem)),
 		-EINVAL);
 	assert_non_null(strstr(problem, "too long"));
+}
+
+static void test_request_encode__does_not_fit_or_is_no_text__is_nothing(void **state)
+{
+	struct control_request request = { .command = CONTROL_LOCATE };
+	char line[CONTROL_REQUEST_MAX];
+
+	(void)state;
+	memset(request.path, 'a', CONTROL_PATH_MAX - 1);
+	assert_true(control_request_encode(&request, line) > CONTROL_PATH_MAX);
+	/* each becomes six */
+	memset(request.path, 1, CONTROL_PATH_MAX - 1);
+	assert_int_equal(control_request_encode(&request, line), 0);
+	strcpy(request.path, "/a/\xff");
+	assert_int_equal(control_request_encode(&request, line), 0);
+}
+
+static void test_request_encode__most_members__does_not_fit(void **state)
+{
+	static struct control_request request = {
+		.command = CONTROL_MESH,
+		.mesh = { .bytes = 1,
+			  .duration_ms = 1,
+			  .read_len = 1,
+			  .depth = 1,
+			  .member_count = CONTROL_MESH_MEMBERS_MAX },
+	};
+	char line[CONTROL_REQUEST_MAX];
+
+	(void)state;
+	/* as ids they do, as the longest of names they do not */
+	for (unsigned i = 0; i < CONTROL_MESH_MEMBERS_MAX; i++)
+		memset(request.mesh.members[i], 'a', 32);
+	assert_true(control_request_encode(&request, line) > 0);
+	for (unsigned i = 0; i < CONTROL_MESH_MEMBERS_MAX; i++)
+		memset(request.mesh.members[i], 'a', CONTROL_MEMBER_MAX - 1);
+	assert_int_equal(control_request_encode(&request, line), 0);
+}
+
+static void test_call__request_too_long__says_so(void **state)
+{
+	struct control_request request = { .command = CONTROL_LOCATE };
+	char problem[CONTROL_PROBLEM_MAX];
+	json_t *result;
+
+	(void)state;
+	memset(request.path, 1, CONTROL_PATH_MAX - 1);
+	assert_int_equal(
+		control_call("/nonexistent", &request, 1000, &result, problem, sizeof(problem)),
+		-E2BIG);
+	assert_non_null(strstr(problem, "longer than a request may be"));
 }
 
 /* Takes @line. */
@@ -234,6 +331,9 @@ int main(void)
 		cmocka_unit_test(test_request_decode__what_encode_writes__is_the_same),
 		cmocka_unit_test(test_request_decode__malformed__says_what_is_wrong),
 		cmocka_unit_test(test_request_decode__too_long__is_refused),
+		cmocka_unit_test(test_request_encode__does_not_fit_or_is_no_text__is_nothing),
+		cmocka_unit_test(test_request_encode__most_members__does_not_fit),
+		cmocka_unit_test(test_call__request_too_long__says_so),
 		cmocka_unit_test(test_answer_decode__ok__gives_the_result),
 		cmocka_unit_test(test_answer_decode__error__gives_code_and_message),
 		cmocka_unit_test(test_answer_error__message_that_is_no_text__is_still_an_answer),

@@ -317,6 +317,29 @@ static void test_neighbours_restarting__silence_counts_for_nothing(void **state)
 	assert_true(usable(1));
 }
 
+static void test_neighbours_leaving__of_some__are_listed_with_their_weights(void **state)
+{
+	struct placement_member leaving[NEIGHBOURS_LEAVING_MAX];
+	struct member_id one = member(1), two = member(2), nobody = member(7);
+
+	(void)state;
+	update(1, 1);
+	update(2, 2);
+	update(3, 3);
+	neighbours_leaving(neighbours, &nobody, 5);
+	assert_int_equal(neighbours_leaving_list(neighbours, leaving), 0);
+	neighbours_leaving(neighbours, &one, 5);
+	neighbours_leaving(neighbours, &one, 6);
+	neighbours_leaving(neighbours, &two, 7);
+	assert_int_equal(neighbours_leaving_list(neighbours, leaving), 2);
+	neighbours_leaving(neighbours, &two, 0);
+	assert_int_equal(neighbours_leaving_list(neighbours, leaving), 1);
+	assert_true(member_id_equal(&leaving[0].id, &one));
+	assert_int_equal(leaving[0].weight, 6);
+	neighbours_remove(neighbours, &one);
+	assert_int_equal(neighbours_leaving_list(neighbours, leaving), 0);
+}
+
 static void test_neighbours_restarting__back__the_pause_of_its_connection_is_over(void **state)
 {
 	struct member_id id = member(1);
@@ -396,6 +419,7 @@ int main(void)
 		NEIGHBOURS_TEST(test_neighbour_failed__in_a_row__opens_the_breaker),
 		NEIGHBOURS_TEST(test_neighbour_usable__open__one_probe_at_a_time),
 		NEIGHBOURS_TEST(test_neighbours_restarting__silence_counts_for_nothing),
+		NEIGHBOURS_TEST(test_neighbours_leaving__of_some__are_listed_with_their_weights),
 		NEIGHBOURS_TEST(
 			test_neighbours_restarting__back__the_pause_of_its_connection_is_over),
 		NEIGHBOURS_TEST(test_neighbours_stop__nobody_is_usable),

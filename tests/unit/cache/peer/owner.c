@@ -49,6 +49,7 @@ static void test_owner_message__stage__staged_with_place_and_checks(void **state
 		uint64_t request = rig_ask(reader, rows[i].index, 0);
 		const struct peer_staged *staged;
 		struct rig_stage *stage;
+		struct object_id id;
 
 		rig_settle(rig);
 		rig_expect_nothing(reader);
@@ -58,9 +59,12 @@ static void test_owner_message__stage__staged_with_place_and_checks(void **state
 		assert_in_range(stage->stage->deadline_ns, asked_ns + 30 * NS_PER_S,
 				asked_ns + 30 * NS_PER_S + NS_PER_MS);
 		stage->stage->origin = CACHE_ORIGIN_SSD;
+		object_id_of(&stage->stage->version, &id);
 		rig_stage_unit(rig, rows[i].index);
 		staged = &rig_expect(reader, PEER_STAGED)->staged;
 		assert_int_equal(staged->request, request);
+		assert_true(object_id_equal(&staged->key.id, &id));
+		assert_int_equal(staged->key.index, rows[i].index);
 		assert_int_equal(staged->len, rows[i].len);
 		assert_int_equal(staged->off, rig_frame_off(rows[i].index));
 		assert_int_equal(staged->lease_ms, 10000);

@@ -103,6 +103,7 @@ static void hear_staged(struct rig_reader *reader, struct ask *ask,
 			const struct peer_staged *staged)
 {
 	STORM_CHECK(staged->len == len_of(ask->index));
+	STORM_CHECK(staged->key.index == ask->index);
 	STORM_CHECK(staged->checks[0] == ask->index * 1000);
 	if (ask->flags & PEER_STAGE_PUSH) {
 		STORM_CHECK(!staged->off && !staged->lease_ms);

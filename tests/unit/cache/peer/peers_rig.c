@@ -73,7 +73,9 @@ static void backing_answer(struct backing_request *request, int status)
 		return;
 	}
 	dst = get->dst;
-	for (size_t i = 0; i < get->len && !status; i++)
+	if (!status && node->rig->bytes)
+		node->rig->bytes(request->key, get->off, dst, get->len);
+	for (size_t i = 0; i < get->len && !status && !node->rig->bytes; i++)
 		dst[i] = rig_byte(request->key, get->off + i);
 	if (!status)
 		atomic_fetch_add(&node->fetched, get->len);
@@ -238,7 +240,7 @@ static void cache_make(struct rig_node *node)
 	char problem[256];
 
 	assert_int_equal(option_defaults(&cache_options, &node->cache_config), 0);
-	node->cache_config.memory = 64 << 20;
+	node->cache_config.memory = node->rig->memory ? node->rig->memory : 64 << 20;
 	node->cache_config.block_len = RIG_BLOCK_LEN;
 	node->cache_config.read_timeout = 30 * NS_PER_S;
 	if (cache_create(&node->cache_config, clock_system(), &node->cache, problem,
@@ -262,6 +264,9 @@ static void peers_make(struct rig_node *node)
 	char problem[TRANSPORT_PROBLEM_MAX];
 
 	assert_int_equal(option_defaults(&peers_options, &node->config), 0);
+	node->config.audit = 0; /* what is fetched is counted */
+	if (node->rig->tune)
+		node->rig->tune(&node->config);
 	assert_int_equal(option_defaults(&transport_options, &transport), 0);
 	free(transport.listen);
 	transport.listen = strdup("127.0.0.1:0");

@@ -39,6 +39,11 @@ struct rig_node {
 TAILQ_HEAD(rig_requests, backing_request);
 
 struct rig {
+	/* set before the first node is up */
+	uint64_t memory;			     /* of each; 0: 64 MiB */
+	void (*tune)(struct peers_config *config);   /* NULL: as it is by default */
+	void (*bytes)(const char *key, uint64_t off, /* of objects; NULL: rig_byte() */
+		      void *out, size_t len);
 	char dir[64];
 	struct rig_node nodes[RIG_NODES_MAX];
 	uint8_t key; /* of the cluster */

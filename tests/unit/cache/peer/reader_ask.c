@@ -459,16 +459,58 @@ static void test_reader__owner_unreachable__second_is_asked(void **state)
 	expect_within(begun_ns, SILENCE_NS);
 }
 
+/* @owner, to whom there is a connection, which closes at once. */
+static void kill_connected(struct rig_owner *owner)
+{
+	rig.faults.detect_ns = 1000;
+	loop_network_set_faults(rig.network, &rig.faults);
+	assert_int_equal(rig_get(&rig, a_block(5000)), PEER_FETCHED);
+	rig_kill(owner);
+}
+
 static void test_reader__process_gone__second_is_asked_after_a_grace(void **state)
 {
 	struct rig_owner *owner = rig_owner(&rig, 1);
-	uint64_t begun_ns = rig_now(&rig);
+	uint64_t begun_ns;
 
 	(void)state;
-	rig_kill(owner);
+	kill_connected(owner);
+	begun_ns = rig_now(&rig);
 	assert_int_equal(rig_get(&rig, a_block(0)), PEER_FETCHED);
 	assert_in_range(rig_now(&rig) - begun_ns, SILENCE_NS, 2 * SILENCE_NS);
 	assert_int_equal(rig_owner(&rig, 2)->stage_count, 1);
+	assert_true(rig.evidence[1] > 0);
+}
+
+/* From when the connection closed on, not from when somebody asks. */
+static void test_reader__process_gone_for_a_while__second_is_asked_at_once(void **state)
+{
+	uint64_t begun_ns;
+
+	(void)state;
+	kill_connected(rig_owner(&rig, 1));
+	rig_run(&rig, 300 * NS_PER_MS);
+	begun_ns = rig_now(&rig);
+	assert_int_equal(rig_get(&rig, a_block(0)), PEER_FETCHED);
+	assert_in_range(rig_now(&rig) - begun_ns, 190 * NS_PER_MS, 250 * NS_PER_MS);
+	begun_ns = rig_now(&rig);
+	assert_int_equal(rig_get(&rig, a_block(1000)), PEER_FETCHED);
+	assert_in_range(rig_now(&rig) - begun_ns, 0, 20 * NS_PER_MS);
+	assert_int_equal(rig_owner(&rig, 2)->stage_count, 2);
+}
+
+static void test_reader__connection_refused__second_is_asked_at_once(void **state)
+{
+	uint64_t begun_ns = rig_now(&rig);
+
+	(void)state;
+	rig_kill(rig_owner(&rig, 1));
+	for (unsigned i = 0; i < 2; i++) /* refused; then not even tried so soon */
+		assert_int_equal(rig_get(&rig, a_block(UINT64_C(1000) * i)), PEER_FETCHED);
+	assert_in_range(rig_now(&rig) - begun_ns, 0, 20 * NS_PER_MS);
+	assert_int_equal(rig_owner(&rig, 2)->stage_count, 2);
+	assert_int_equal(rig_count(&rig, PEERS_FAILOVERS), 2);
+	assert_int_equal(rig_count(&rig, PEERS_SILENT), 2);
 	assert_true(rig.evidence[1] > 0);
 }
 
@@ -585,7 +627,7 @@ static void test_reader__news_during_the_grace__is_waited_for(void **state)
 	struct rig_fetch fetch;
 
 	(void)state;
-	rig_kill(owner);
+	kill_connected(owner);
 	rig_fetch(&rig, &fetch, a_block(0), 60 * NS_PER_S);
 	rig_run(&rig, 300 * NS_PER_MS);
 	assert_int_equal(rig_owner(&rig, 2)->stage_count, 0);
@@ -742,6 +784,8 @@ int main(void)
 		ASK_TEST(test_reader__neighbour_moved__is_asked_there),
 		ASK_TEST(test_reader__owner_unreachable__second_is_asked),
 		ASK_TEST(test_reader__process_gone__second_is_asked_after_a_grace),
+		ASK_TEST(test_reader__process_gone_for_a_while__second_is_asked_at_once),
+		ASK_TEST(test_reader__connection_refused__second_is_asked_at_once),
 		ASK_TEST(test_reader__connection_lost_once__is_asked_again),
 		ASK_TEST(test_reader__owner_restarts__is_waited_for),
 		ASK_TEST(test_reader__owner_back_without_news__is_found),

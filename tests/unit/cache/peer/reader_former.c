@@ -40,6 +40,13 @@ static int setup_alone(void **state)
 	return 0;
 }
 
+static int setup_unplaced(void **state)
+{
+	(void)state;
+	rig_open(&rig, &(struct rig_plan){ .owners = 1, .unplaced = true });
+	return 0;
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -128,6 +135,59 @@ static void test_reader__others_never_store__waits_for_that_only_once(void **sta
 	assert_int_equal(asked(), 0);
 }
 
+/* It does not know anybody either, and by and by works out that it is alone. */
+static void test_reader__first_placement_names_this_node_only__goes_on_at_once(void **state)
+{
+	struct rig_fetch fetch;
+
+	(void)state;
+	neighbours_remove(rig.neighbours, &rig_owner(&rig, 1)->id);
+	rig_fetch(&rig, &fetch, 7, 60 * NS_PER_S);
+	rig_run(&rig, NS_PER_S);
+	assert_int_equal(fetch.calls, 0);
+	rig_place(&rig, &(struct rig_plan){ .alone = true });
+	reader_tick(rig.reader);
+	assert_int_equal(fetch.calls, 1);
+	expect_missed(&fetch);
+}
+
+static void test_reader__first_placement_names_others__asks_them(void **state)
+{
+	struct rig_fetch fetch;
+
+	(void)state;
+	rig_fetch(&rig, &fetch, 7, 60 * NS_PER_S);
+	rig_run(&rig, NS_PER_S);
+	assert_int_equal(fetch.calls, 0);
+	rig_place(&rig, &(struct rig_plan){ .guest = true });
+	rig_wait(&rig, &fetch);
+	assert_int_equal(fetch.fetch.outcome, PEER_FETCHED);
+	assert_int_equal(rig_owner(&rig, 1)->stage_count, 1);
+}
+
+/* Ten seconds from the start, or half of the time that there is. */
+static void test_reader__nothing_ever_placed__waits_for_that_only_so_long(void **state)
+{
+	uint64_t begun_ns = rig_now(&rig);
+	struct rig_fetch fetch;
+
+	(void)state;
+	rig_fetch(&rig, &fetch, 7, 4 * NS_PER_S);
+	rig_wait(&rig, &fetch);
+	expect_missed(&fetch);
+	assert_in_range(fetch.done_ns - begun_ns, 2 * NS_PER_S, 2200 * NS_PER_MS);
+	rig_run(&rig, 3 * NS_PER_S);
+	rig_fetch(&rig, &fetch, 8, 60 * NS_PER_S);
+	rig_wait(&rig, &fetch);
+	expect_missed(&fetch);
+	assert_in_range(fetch.done_ns - begun_ns, 10 * NS_PER_S, 10200 * NS_PER_MS);
+	begun_ns = rig_now(&rig);
+	rig_fetch(&rig, &fetch, 9, 60 * NS_PER_S);
+	rig_wait(&rig, &fetch);
+	expect_missed(&fetch);
+	assert_true(fetch.done_ns - begun_ns < 100 * NS_PER_MS);
+}
+
 static void test_reader__nobody_stores__misses_placed_here(void **state)
 {
 	struct rig_fetch fetch;
@@ -154,6 +214,103 @@ static void test_reader__newcomers_block__comes_from_who_had_it(void **state)
 	assert_int_equal(owner->log[0].flags, PEER_STAGE_LOCAL | PEER_STAGE_HERE);
 	assert_int_equal(rig_count(&rig, PEERS_FROM_FORMER), 1);
 	rig_wait_count(&rig, &owner->release_count, 1);
+}
+
+/* --- members that leave */
+
+static int setup_many(void **state)
+{
+	(void)state;
+	rig_open(&rig, &(struct rig_plan){ .owners = 6 });
+	return 0;
+}
+
+static void leave(unsigned number)
+{
+	neighbours_leaving(rig.neighbours, &rig_owner(&rig, number)->id, UINT64_C(1) << 30);
+}
+
+static void test_reader__member_leaves__is_asked_for_what_is_ours_now(void **state)
+{
+	struct rig_owner *owner = rig_owner(&rig, 3);
+	uint64_t block = own_block(0);
+	struct rig_fetch fetch;
+
+	(void)state;
+	rig_hold(owner, block);
+	leave(3);
+	get(&fetch, block);
+	assert_int_equal(fetch.fetch.outcome, PEER_FETCHED);
+	assert_true(fetch.fetch.placed);
+	assert_int_equal(asked(), 1);
+	assert_int_equal(owner->log[0].flags, PEER_STAGE_LOCAL | PEER_STAGE_HERE);
+	/* it has changed its mind, or is gone */
+	neighbours_leaving(rig.neighbours, &owner->id, 0);
+	get(&fetch, own_block(block + 1));
+	expect_missed(&fetch);
+	leave(3);
+	neighbours_remove(rig.neighbours, &owner->id);
+	get(&fetch, own_block(block + 2));
+	expect_missed(&fetch);
+	assert_int_equal(asked(), 1);
+}
+
+static void test_reader__served_block__leaving_member_is_asked_too(void **state)
+{
+	struct rig_owner *owner = rig_owner(&rig, 2);
+	struct rig_fetch fetch;
+	uint64_t block;
+
+	(void)state;
+	/* somebody else's, for whom a peer takes us: only what is LOCAL may be asked */
+	block = rig_block(&rig, 0, 4, 0);
+	rig_hold(owner, block);
+	leave(2);
+	rig_fetch_served(&rig, &fetch, block, 10 * NS_PER_S);
+	rig_wait(&rig, &fetch);
+	assert_int_equal(fetch.fetch.outcome, PEER_FETCHED);
+	assert_int_equal(owner->stage_count, 1);
+	assert_int_equal(owner->log[0].flags, PEER_STAGE_LOCAL | PEER_STAGE_HERE);
+}
+
+static void test_reader__leaving_member_in_the_ranking__is_asked_once(void **state)
+{
+	struct rig_fetch fetch;
+
+	(void)state;
+	leave(1);
+	get(&fetch, own_block(0));
+	expect_missed(&fetch);
+	assert_int_equal(rig_owner(&rig, 1)->stage_count, 1);
+	assert_int_equal(asked(), 1);
+}
+
+static void test_reader__many_leave__as_many_as_four_are_asked(void **state)
+{
+	struct rig_fetch fetch;
+
+	(void)state;
+	for (unsigned i = 1; i <= 6; i++)
+		leave(i);
+	get(&fetch, own_block(0));
+	expect_missed(&fetch);
+	assert_int_equal(asked(), 4);
+}
+
+static void test_reader__leaving_member_busy__is_waited_for(void **state)
+{
+	struct rig_owner *owner = rig_owner(&rig, 1);
+	uint64_t block = own_block(0);
+	struct rig_fetch fetch;
+
+	(void)state;
+	rig_hold(owner, block);
+	leave(1);
+	owner->refusal = (struct peer_refused){ .why = PEER_BUSY, .retry_ms = 20 };
+	owner->refusals = 40;
+	get(&fetch, block);
+	assert_int_equal(fetch.fetch.outcome, PEER_FETCHED);
+	assert_int_equal(owner->stage_count, 41);
 }
 
 static void test_reader__nobody_has_it__misses(void **state)
@@ -402,10 +559,11 @@ static void test_reader__all_unusable__misses_at_once(void **state)
 	assert_int_equal(asked(), 0);
 }
 
-#define FORMER_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-#define YOUNG_TEST(test)  cmocka_unit_test_setup_teardown(test, setup_young, teardown)
-#define OLD_TEST(test)	  cmocka_unit_test_setup_teardown(test, setup_old, teardown)
-#define ALONE_TEST(test)  cmocka_unit_test_setup_teardown(test, setup_alone, teardown)
+#define FORMER_TEST(test)   cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define YOUNG_TEST(test)    cmocka_unit_test_setup_teardown(test, setup_young, teardown)
+#define OLD_TEST(test)	    cmocka_unit_test_setup_teardown(test, setup_old, teardown)
+#define ALONE_TEST(test)    cmocka_unit_test_setup_teardown(test, setup_alone, teardown)
+#define UNPLACED_TEST(test) cmocka_unit_test_setup_teardown(test, setup_unplaced, teardown)
 
 int main(void)
 {
@@ -413,8 +571,19 @@ int main(void)
 		OLD_TEST(test_reader__own_block_of_an_old_member__misses_at_once),
 		ALONE_TEST(test_reader__nothing_placed_yet__waits_for_it_and_asks),
 		ALONE_TEST(test_reader__others_never_store__waits_for_that_only_once),
+		UNPLACED_TEST(test_reader__first_placement_names_this_node_only__goes_on_at_once),
+		UNPLACED_TEST(test_reader__first_placement_names_others__asks_them),
+		UNPLACED_TEST(test_reader__nothing_ever_placed__waits_for_that_only_so_long),
 		ALONE_TEST(test_reader__nobody_stores__misses_placed_here),
 		FORMER_TEST(test_reader__newcomers_block__comes_from_who_had_it),
+		OLD_TEST(test_reader__member_leaves__is_asked_for_what_is_ours_now),
+		cmocka_unit_test_setup_teardown(
+			test_reader__served_block__leaving_member_is_asked_too, setup_many,
+			teardown),
+		FORMER_TEST(test_reader__leaving_member_in_the_ranking__is_asked_once),
+		cmocka_unit_test_setup_teardown(test_reader__many_leave__as_many_as_four_are_asked,
+						setup_many, teardown),
+		OLD_TEST(test_reader__leaving_member_busy__is_waited_for),
 		FORMER_TEST(test_reader__nobody_has_it__misses),
 		YOUNG_TEST(test_reader__all_young__all_are_asked_at_once),
 		YOUNG_TEST(test_reader__several_have_it__first_wins_others_are_cancelled),

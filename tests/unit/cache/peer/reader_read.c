@@ -150,14 +150,49 @@ static bool twist_len_short(struct rig_owner *of, struct peer_message *message)
 	return true;
 }
 
+static bool twist_key(struct rig_owner *of, struct peer_message *message)
+{
+	(void)of;
+	if (message->kind == PEER_STAGED)
+		message->staged.key.index += 2;
+	return true;
+}
+
+static bool twist_object(struct rig_owner *of, struct peer_message *message)
+{
+	(void)of;
+	if (message->kind == PEER_STAGED)
+		message->staged.key.id.bytes[15] ^= 1;
+	return true;
+}
+
+/* Another block of the same length: what it says of that one is true. */
+static bool twist_unit(struct rig_owner *of, struct peer_message *message)
+{
+	const struct rig_unit *unit;
+	unsigned place;
+
+	if (message->kind != PEER_STAGED)
+		return true;
+	place = rig_hold(of, (message->staged.key.index >> 1) + 1);
+	unit = &of->units[place];
+	message->staged.key = unit->key;
+	message->staged.off = (uint64_t)place * RIG_BLOCK_LEN;
+	memcpy(message->staged.checks, unit->checks, sizeof(unit->checks));
+	return true;
+}
+
 static void test_reader__staged_is_nonsense__again_then_pushed_then_next(void **state)
 {
 	static const struct {
 		bool (*twist)(struct rig_owner *, struct peer_message *);
 		bool when_pushed; /* it matters then, too */
 	} rows[] = {
-		{ twist_checks, true },		 { twist_off, false }, { twist_off_beyond, false },
-		{ twist_off_at_the_end, false }, { twist_len, true },  { twist_len_short, true },
+		{ twist_checks, true },	     { twist_off, false },
+		{ twist_off_beyond, false }, { twist_off_at_the_end, false },
+		{ twist_len, true },	     { twist_len_short, true },
+		{ twist_key, true },	     { twist_object, true },
+		{ twist_unit, true },
 	};
 
 	(void)state;

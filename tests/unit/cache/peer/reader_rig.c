@@ -190,6 +190,7 @@ static void say_staged(struct rig_owner *owner, struct transport_peer *to,
 		push(owner, to, stage->request, place);
 	message.staged = (struct peer_staged){
 		.request = stage->request,
+		.key = unit->key,
 		.epoch = owner->epoch,
 		.off = pushed ? 0 : (uint64_t)place * RIG_BLOCK_LEN,
 		.len = unit->len,
@@ -588,14 +589,15 @@ static bool ranks_alike(const struct rig_plan *a, const struct rig_plan *b)
 
 static void open_placement(struct rig *rig, const struct rig_plan *plan)
 {
-	if (kept.placement && ranks_alike(&kept.plan, plan)) {
+	if (kept.placement && !plan->unplaced && ranks_alike(&kept.plan, plan)) {
 		rig->placement = kept.placement;
 		kept.placement = NULL;
 		return;
 	}
 	assert_int_equal(placement_create(&rig->placement), 0);
-	rig_place(rig, plan);
-	rig->placement_changed = false;
+	if (!plan->unplaced)
+		rig_place(rig, plan);
+	rig->placement_changed = plan->unplaced;
 }
 
 static void close_placement(struct rig *rig)

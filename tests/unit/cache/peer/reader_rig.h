@@ -86,6 +86,7 @@ struct rig_plan {
 	unsigned newcomers;	/* so many of the owners, from the last, too */
 	bool alone;		/* only this node stores */
 	bool guest;		/* this node does not */
+	bool unplaced;		/* nothing is placed yet */
 	uint64_t failover_rate; /* 0: the default */
 };
 

@@ -148,12 +148,26 @@ static void change_faults(struct storm *storm)
 	loop_network_set_faults(storm->rig.network, &storm->rig.faults);
 }
 
+/* All that it says is true, of a unit that nobody asked for. */
+static void answer_with_another(struct rig_owner *owner, struct peer_staged *staged)
+{
+	unsigned place = (unsigned)random_below(&owner->rig->random, RIG_UNITS);
+	const struct rig_unit *unit = &owner->units[place];
+
+	if (!unit->used)
+		return;
+	staged->key = unit->key;
+	staged->off = (uint64_t)place * RIG_BLOCK_LEN;
+	staged->len = unit->len;
+	memcpy(staged->checks, unit->checks, sizeof(unit->checks));
+}
+
 static bool twist_something(struct rig_owner *owner, struct peer_message *message)
 {
 	struct random *random = &owner->rig->random;
 
 	if (message->kind == PEER_STAGED) {
-		switch (random_below(random, 5)) {
+		switch (random_below(random, 6)) {
 		case 0:
 			message->staged.checks[0] ^= 1;
 			break;
@@ -168,8 +182,10 @@ static bool twist_something(struct rig_owner *owner, struct peer_message *messag
 		case 3:
 			message->staged.epoch++;
 			break;
-		default: /* not another one that is out: whose checks are whose is the owner's word
-			  */
+		case 4:
+			answer_with_another(owner, &message->staged);
+			break;
+		default:
 			message->staged.request ^= UINT64_C(1) << 63;
 			break;
 		}

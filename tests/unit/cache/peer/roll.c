@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -143,9 +144,9 @@ struct told {
 	int result;
 };
 
-/* "2@10.0.0.2:7471 3~5@... 4-": is at, restarts until, is gone. */
+/* "2@10.0.0.2:7471 3~5@... 4- 5/5000@...": is at, restarts until, is gone, leaves with a weight. */
 static int tell(void *context, const struct member_id *id, const struct address *address,
-		uint64_t restarting_ns)
+		uint64_t restarting_ns, uint64_t leaving)
 {
 	struct told *told = context;
 	size_t len = strlen(told->text);
@@ -156,6 +157,8 @@ static int tell(void *context, const struct member_id *id, const struct address 
 	if (restarting_ns)
 		snprintf(restarts, sizeof(restarts), "~%llu",
 			 (unsigned long long)((restarting_ns - NOW) / NS_PER_S));
+	if (leaving)
+		snprintf(restarts, sizeof(restarts), "/%llu", (unsigned long long)leaving);
 	snprintf(told->text + len, sizeof(told->text) - len, "%u%s%s%s ", id->bytes[0], restarts,
 		 address ? "@" : "-", address ? address_text(address, text) : "");
 	return 0;
@@ -317,6 +320,17 @@ static void change_to_restarting(struct membership_member *member)
 	member->until_ns = NOW + 3 * NS_PER_S;
 }
 
+static void change_to_leaving(struct membership_member *member)
+{
+	member->state = MEMBERSHIP_LEAVING;
+}
+
+static void change_to_leaving_guest(struct membership_member *member)
+{
+	member->state = MEMBERSHIP_LEAVING;
+	member->details.capacity = 0;
+}
+
 static void change_to_suspect(struct membership_member *member)
 {
 	member->state = MEMBERSHIP_SUSPECT;
@@ -342,6 +356,8 @@ static void test_neighbours__when_one_changed__are_told_what(void **state)
 		{ change_address, "2@10.0.0.7:1 ", "2@10.0.0.2:7471 " },
 		{ change_boot, "2@10.0.0.2:7471 ", "2@10.0.0.2:7471 " },
 		{ change_to_restarting, "2~3@10.0.0.2:7471 ", "2@10.0.0.2:7471 " },
+		{ change_to_leaving, "2/2000@10.0.0.2:7471 ", "2@10.0.0.2:7471 " },
+		{ change_to_leaving_guest, "", "" },
 		{ change_to_suspect, "", "" },
 		{ change_to_dead, "2- ", "2@10.0.0.2:7471 " },
 		{ change_of_config, "2- ", "2@10.0.0.2:7471 " },
@@ -366,6 +382,38 @@ static void test_neighbours__when_one_changed__are_told_what(void **state)
 	}
 }
 
+static void test_leaving__and_suspect__does_not_store_again(void **state)
+{
+	static const struct {
+		enum membership_state state;
+		bool stores;
+	} rows[] = {
+		{ MEMBERSHIP_ALIVE, true },    { MEMBERSHIP_LEAVING, false },
+		{ MEMBERSHIP_SUSPECT, false }, { MEMBERSHIP_LEAVING, false },
+		{ MEMBERSHIP_ALIVE, true },    { MEMBERSHIP_SUSPECT, true },
+		{ MEMBERSHIP_LEAVING, false }, { MEMBERSHIP_DEAD, false },
+		{ MEMBERSHIP_SUSPECT, true },
+	};
+	struct membership_member members[] = { member_make(1), member_make(2) };
+	struct told told = { 0 };
+	struct roll *roll;
+
+	(void)state;
+	assert_int_equal(roll_create(&roll), 0);
+	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
+		members[1].state = rows[i].state;
+		assert_int_equal(look(roll, members, 2, NOW + i, &told), 0);
+		assert_int_equal(since(roll, 2) != 0, rows[i].stores);
+	}
+	/* a new beginning: what it has may be in anybody's hands by now */
+	members[1].state = MEMBERSHIP_LEAVING;
+	assert_int_equal(look(roll, members, 2, NOW + 20, &told), 0);
+	members[1].state = MEMBERSHIP_ALIVE;
+	assert_int_equal(look(roll, members, 2, NOW + 30, &told), 0);
+	assert_int_equal(since(roll, 2), NOW + 30);
+	roll_destroy(roll);
+}
+
 static void test_neighbours__that_could_not_be_told__are_told_after_the_next_look(void **state)
 {
 	struct membership_member members[] = { member_make(1), member_make(2) };
@@ -388,6 +436,38 @@ static void test_neighbours__that_could_not_be_told__are_told_after_the_next_loo
 	roll_destroy(roll);
 }
 
+/* Nobody would find out why nothing is shared. */
+static void test_look__at_one_that_nobody_can_read__says_so_once(void **state)
+{
+	struct membership_member members[2] = { member_make(1), member_make(2) };
+	char log[1024] = "", *said;
+	struct told told = { .result = 0 };
+	struct roll *roll;
+	int pipe_fds[2];
+	ssize_t len;
+
+	(void)state;
+	assert_int_equal(pipe(pipe_fds), 0);
+	members[1].details.fabric = address_of("0.0.0.0:5");
+	members[1].gossip = address_of("[fd00::1]:7");
+	assert_int_equal(roll_create(&roll), 0);
+	log_set_output(pipe_fds[1]);
+	log_set_level(LOG_LEVEL_WARNING);
+	look(roll, members, 2, NOW, &told);
+	look(roll, members, 2, NOW, &told);
+	log_set_level(LOG_LEVEL_ERROR);
+	log_set_output(-1);
+	len = read(pipe_fds[0], log, sizeof(log) - 1);
+	assert_true(len > 0);
+	said = strstr(log, "peers.unreadable");
+	assert_non_null(said);
+	assert_null(strstr(said + 1, "peers.unreadable"));
+	assert_non_null(strstr(said, "fabric.listen"));
+	roll_destroy(roll);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -400,8 +480,10 @@ int main(void)
 		cmocka_unit_test(test_storing_since__of_a_forgotten_member__begins_anew),
 		cmocka_unit_test(test_next__with_a_member_that_restarts__is_its_time),
 		cmocka_unit_test(test_neighbours__when_one_changed__are_told_what),
+		cmocka_unit_test(test_leaving__and_suspect__does_not_store_again),
 		cmocka_unit_test(
 			test_neighbours__that_could_not_be_told__are_told_after_the_next_look),
+		cmocka_unit_test(test_look__at_one_that_nobody_can_read__says_so_once),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);

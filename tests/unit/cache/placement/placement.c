@@ -64,6 +64,31 @@ static void test_owners__few_members__as_many_as_there_are(void **state)
 	placement_destroy(placement);
 }
 
+static void test_rank_among__members_of_a_table__ranks_as_the_table_does(void **state)
+{
+	const struct placement_member *ranked[PLACEMENT_RANK_MAX], *among[PLACEMENT_RANK_MAX];
+	struct placement *placement = rig_place(NULL, 0);
+	const struct placement_table *table;
+
+	(void)state;
+	rig_members(pool, 9, 1);
+	for (unsigned i = 0; i < 9; i++)
+		pool[i].weight *= 1 + i % 3;
+	rig_update(placement, pool, 9);
+	table = placement_acquire(placement);
+	for (uint32_t slot = 0; slot < PLACEMENT_SLOT_COUNT; slot += 10007) {
+		unsigned count = placement_rank(table, slot, 4, ranked);
+
+		assert_int_equal(placement_rank_among(pool, 9, slot, 4, among), count);
+		for (unsigned i = 0; i < count; i++)
+			assert_true(member_id_equal(&among[i]->id, &ranked[i]->id));
+		assert_int_equal(placement_rank_among(pool, 2, slot, 4, among), 2);
+		assert_int_equal(placement_rank_among(pool, 0, slot, 4, among), 0);
+	}
+	placement_release(placement, table);
+	placement_destroy(placement);
+}
+
 static void test_owners__a_member__what_the_caller_said_of_it(void **state)
 {
 	const struct placement_member *owners[PLACEMENT_OWNERS_MAX], *members;
@@ -386,6 +411,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_owners__few_members__as_many_as_there_are),
 		cmocka_unit_test(test_owners__a_member__what_the_caller_said_of_it),
+		cmocka_unit_test(test_rank_among__members_of_a_table__ranks_as_the_table_does),
 		cmocka_unit_test(test_update__what_cannot_be_ranked__refused_and_unchanged),
 		cmocka_unit_test(test_update__as_many_as_allowed__all_own),
 		cmocka_unit_test(test_update__same_members__same_generation),

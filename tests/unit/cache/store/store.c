@@ -411,6 +411,41 @@ static void test_read__flipped_bit__bad_message_then_rewritten(void **state)
 	rig_remove(&rig);
 }
 
+/* Committed or not; and it may be written again. */
+static void test_drop__a_block__is_not_found_from_now_on(void **state)
+{
+	struct rig_object object;
+	struct rig rig;
+
+	(void)state;
+	rig_make(&rig, 2, ROOMY);
+	rig_open(&rig);
+	rig_object(&object, 1, 3 * RIG_BLOCK_LEN, "/images");
+	store_drop(rig.store, &object.store.id, 1); /* not there at all */
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(rig_write_all(&rig, &object), 0);
+		if (i)
+			rig_flush(&rig);
+		store_drop(rig.store, &object.store.id, 1);
+		assert_false(store_has(rig.store, &object.store.id, 1));
+		assert_int_equal(rig_read(&rig, &object, 1, 0, 1), -ENOENT);
+		assert_true(store_has(rig.store, &object.store.id, 0));
+		assert_true(store_has(rig.store, &object.store.id, 2));
+		rig_flush(&rig);
+		rig_close(&rig);
+		rig_open(&rig);
+		assert_false(store_has(rig.store, &object.store.id, 1));
+		assert_int_equal(rig_write(&rig, &object, 1), 0);
+		assert_int_equal(rig_read_all(&rig, &object), 0);
+		for (unsigned block = 0; block < 3; block++) {
+			store_drop(rig.store, &object.store.id, block);
+			assert_false(store_has(rig.store, &object.store.id, block));
+		}
+	}
+	rig_close(&rig);
+	rig_remove(&rig);
+}
+
 static void test_read__flipped_bit_in_a_single_block__file_and_record_go(void **state)
 {
 	static const uint64_t rows[] = { 20000, 100000 };
@@ -718,6 +753,7 @@ int main(void)
 		cmocka_unit_test(
 			test_create__after_kill__the_committed_is_there_and_the_rest_is_swept),
 		cmocka_unit_test(test_read__flipped_bit__bad_message_then_rewritten),
+		cmocka_unit_test(test_drop__a_block__is_not_found_from_now_on),
 		cmocka_unit_test(test_read__flipped_bit_in_a_single_block__file_and_record_go),
 		cmocka_unit_test(test_read__file_cut_or_gone__a_miss),
 		cmocka_unit_test(test_create__index_spoilt__starts_empty_and_works),

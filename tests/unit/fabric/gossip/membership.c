@@ -141,6 +141,67 @@ static void test_leave__all_are_told__join_brings_it_back(void **state)
 	node_wait_state(&cluster->nodes[1], "n1", MEMBERSHIP_ALIVE);
 }
 
+static void test_drain__all_see_it_leaving__stay_takes_it_back(void **state)
+{
+	struct cluster *cluster = *state;
+	struct membership *leaver;
+
+	cluster_join_all(cluster, 3);
+	leaver = cluster->nodes[1].membership;
+	assert_int_equal(membership_stay(leaver), -ENOENT);
+	assert_int_equal(membership_drain(leaver), 0);
+	assert_int_equal(membership_drain(leaver), 0);
+	for (unsigned i = 0; i < 3; i++)
+		node_wait_state(&cluster->nodes[i], "n1", MEMBERSHIP_LEAVING);
+	assert_int_equal(membership_stay(leaver), 0);
+	for (unsigned i = 0; i < 3; i++)
+		node_wait_state(&cluster->nodes[i], "n1", MEMBERSHIP_ALIVE);
+	assert_int_equal(membership_stay(leaver), -ENOENT);
+}
+
+static void test_drain__then_leave__is_gone_until_it_joins(void **state)
+{
+	struct cluster *cluster = *state;
+	struct membership_task task;
+	struct membership *leaver;
+
+	cluster_join_all(cluster, 3);
+	leaver = cluster->nodes[1].membership;
+	assert_int_equal(membership_drain(leaver), 0);
+	node_wait_task(&cluster->nodes[1], membership_leave(leaver), &task);
+	assert_int_equal(task.status, 0);
+	node_wait_state(&cluster->nodes[0], "n1", MEMBERSHIP_LEFT);
+	assert_int_equal(membership_drain(leaver), -ENOTCONN);
+	assert_int_equal(membership_stay(leaver), -ENOENT);
+	assert_int_equal(node_join(&cluster->nodes[1], cluster->nodes[2].address, &task), 0);
+	node_wait_state(&cluster->nodes[0], "n1", MEMBERSHIP_ALIVE);
+}
+
+static void test_drain__then_join__is_back_at_once(void **state)
+{
+	struct cluster *cluster = *state;
+	struct membership_task task;
+
+	cluster_join_all(cluster, 3);
+	assert_int_equal(membership_drain(cluster->nodes[1].membership), 0);
+	node_wait_state(&cluster->nodes[0], "n1", MEMBERSHIP_LEAVING);
+	assert_int_equal(node_join(&cluster->nodes[1], cluster->nodes[2].address, &task), 0);
+	node_wait_state(&cluster->nodes[0], "n1", MEMBERSHIP_ALIVE);
+	assert_int_equal(membership_stay(cluster->nodes[1].membership), -ENOENT);
+}
+
+static void test_drain__its_details_change__it_is_leaving_all_the_same(void **state)
+{
+	struct membership_details details = { .name = "renamed", .capacity = 99 };
+	struct cluster *cluster = *state;
+
+	cluster_join_all(cluster, 3);
+	assert_int_equal(membership_drain(cluster->nodes[1].membership), 0);
+	membership_set_details(cluster->nodes[1].membership, &details);
+	node_wait_state(&cluster->nodes[0], "renamed", MEMBERSHIP_LEAVING);
+	node_wait_state(&cluster->nodes[2], "renamed", MEMBERSHIP_LEAVING);
+}
+
 static void test_stop__announces_a_restart__and_the_next_life_is_the_same_member(void **state)
 {
 	const struct variant patient = { .restart_timeout = 60 * NS_PER_S };
@@ -325,6 +386,10 @@ int main(void)
 		TEST(test_join__another_cluster_or_key__is_refused_and_counted),
 		TEST(test_set_details__reach_all),
 		TEST(test_leave__all_are_told__join_brings_it_back),
+		TEST(test_drain__all_see_it_leaving__stay_takes_it_back),
+		TEST(test_drain__then_leave__is_gone_until_it_joins),
+		TEST(test_drain__then_join__is_back_at_once),
+		TEST(test_drain__its_details_change__it_is_leaving_all_the_same),
 		TEST(test_stop__announces_a_restart__and_the_next_life_is_the_same_member),
 		TEST(test_evidence__of_one_that_answers__costs_it_nothing),
 		TEST(test_twins__of_one_state_directory__the_elder_stays_and_both_say_so),

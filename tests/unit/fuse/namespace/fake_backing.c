@@ -151,6 +151,8 @@ static void head_answer(const struct fake_backing *fake, struct backing_head *re
 
 	request->request.age_ns = fake->head_age_ns;
 	request->request.status = fake->head_status ? fake->head_status : key ? 0 : -ENOENT;
+	if (fake->head_status)
+		snprintf(request->request.problem, sizeof(request->request.problem), FAKE_PROBLEM);
 	if (request->request.status == 0)
 		request->meta = key->meta;
 	request->done(request);
@@ -220,6 +222,7 @@ static void list_answer(struct fake_backing *fake, struct backing_list *request)
 	request->request.age_ns = fake->list_age_ns;
 	request->request.status = fake->list_status;
 	if (request->request.status != 0) {
+		snprintf(request->request.problem, sizeof(request->request.problem), FAKE_PROBLEM);
 		request->done(request);
 		return;
 	}

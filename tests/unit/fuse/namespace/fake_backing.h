@@ -12,6 +12,7 @@
 
 #define FAKE_KEYS_MAX  200000
 #define FAKE_QUEUE_MAX 1024
+#define FAKE_PROBLEM   "the fake was told so" /* with head_status, list_status */
 
 enum fake_kind {
 	FAKE_HEAD,

@@ -24,6 +24,40 @@ static void test_announce__of_a_change__is_a_new_incarnation_told_until_spread(v
 	rig_stop(&rig);
 }
 
+static void test_announce__leaving_and_suspected__is_refuted_and_still_leaving(void **state)
+{
+	const struct swim_message *message;
+	struct rig rig;
+
+	(void)state;
+	rig_begin(&rig, 20);
+	assert_int_equal(swim_announce(rig.swim, SWIM_LEAVING, 0, rig.now), 2);
+	rig_run(&rig, 5 * S);
+	rig_forget_sent(&rig);
+	rig_say(&rig, SWIM_RUMOR_SUSPECT, 0, 2, 3);
+	rig_run(&rig, S);
+	assert_int_equal(rig.incarnation, 3);
+	assert_int_equal(swim_phase(rig.swim, 0), SWIM_LEAVING);
+	message = rig_find(&rig, SWIM_GOSSIP, SWIM_NOBODY);
+	assert_non_null(message);
+	assert_int_equal(message->rumors[0].kind, SWIM_RUMOR_ALIVE);
+	assert_int_equal(message->rumors[0].phase, SWIM_LEAVING);
+	rig_stop(&rig);
+}
+
+static void test_announce__serving_after_leaving__is_a_newer_incarnation(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_begin(&rig, 20);
+	assert_int_equal(swim_announce(rig.swim, SWIM_LEAVING, 0, rig.now), 2);
+	assert_int_equal(swim_announce(rig.swim, SWIM_SERVING, 0, rig.now), 3);
+	assert_int_equal(swim_phase(rig.swim, 0), SWIM_SERVING);
+	assert_int_equal(swim_state(rig.swim, 0), SWIM_ALIVE);
+	rig_stop(&rig);
+}
+
 static void test_announce__of_a_restart__says_how_long(void **state)
 {
 	const struct swim_rumor *rumor;
@@ -95,6 +129,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			test_announce__of_a_change__is_a_new_incarnation_told_until_spread),
+		cmocka_unit_test(
+			test_announce__leaving_and_suspected__is_refuted_and_still_leaving),
+		cmocka_unit_test(test_announce__serving_after_leaving__is_a_newer_incarnation),
 		cmocka_unit_test(test_announce__of_a_restart__says_how_long),
 		cmocka_unit_test(test_leave__is_told_and_not_refuted),
 		cmocka_unit_test(test_announce__after_leaving__takes_it_back),
