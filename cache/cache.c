@@ -81,6 +81,7 @@ int cache_create(const struct cache_config *config, const struct clock *clock,
 	error = store_create(config, clock, &cache->store);
 	if (error)
 		goto fini_window;
+	store_set_lost(cache->store, cache_block_lost, cache);
 	error = cache_timer_start(cache);
 	if (error)
 		goto destroy_store;

@@ -50,7 +50,8 @@ struct cache_config {
 	uint64_t prefetch_max;	/* bytes that prefetches may have under way, all readers together */
 	uint64_t fetch_max;	/* bytes that one request to a backing store fetches ahead */
 	bool huge_pages;
-	int replicate; /* enum cache_replicate */
+	int replicate;	/* enum cache_replicate */
+	uint64_t scrub; /* bytes a second that are verified again on each SSD; 0: none; live */
 };
 
 extern const struct option_group cache_options; /* of struct cache_config */
@@ -220,6 +221,49 @@ int cache_holdings(struct cache *cache, const struct object_version *version,
 /** cache_object_stale() - whether the backing store has refused this version (412): what is not
  *  resident can no longer be had. */
 bool cache_object_stale(const struct cache_object *object);
+
+/* --- files for the kernel --- */
+
+/* An object's file on this node's SSD, handed out for others to read without asking us. */
+struct cache_handout {
+	struct object_id id;
+	int fd;		    /* O_RDONLY; the caller's to close */
+	unsigned directory; /* index of */
+	uint64_t ticket, spoilt;
+};
+
+/** cache_handout_allow() - whether files of directory @index are wanted; at first they are not.
+ * They are verified in the background then, as they become complete or are asked for. */
+void cache_handout_allow(struct cache *cache, unsigned index, bool allowed);
+
+/** cache_handout_probe() - any file of directory @index, to find out what can be done with such.
+ *  Return: an open descriptor; -ENODEV the directory is not in use now; or its error. */
+int cache_handout_probe(struct cache *cache, unsigned index);
+
+/** cache_handout_ready() - whether cache_handout() would give the file of @id. If not, and if
+ * @want, it is verified when it is complete. Cheap; may be called with the caller's locks held. */
+bool cache_handout_ready(struct cache *cache, const struct object_id *id, bool want);
+
+/**
+ * cache_handout() - the file: all of the object's bytes and nothing else, verified since this cache
+ * was created; it stays as it is, whatever becomes of the object here. Counts as an access.
+ * Return: 0: for cache_handback(); -EAGAIN not to be had now. May wait for a little I/O.
+ */
+int cache_handout(struct cache_object *object, struct cache_handout *out);
+
+/** cache_handout_current() - whether the object is still here as it was handed out: not evicted,
+ * not found rotten. Cheap. */
+bool cache_handout_current(struct cache *cache, const struct cache_handout *handout);
+
+/** cache_handout_sound() - whether its bytes may still be opened when it is not current: nothing
+ * was found bad meanwhile. */
+bool cache_handout_sound(struct cache *cache, const struct cache_handout *handout);
+
+/** cache_handback() - nobody opens it by this hand-out any more. */
+void cache_handback(struct cache *cache, const struct cache_handout *handout);
+
+/** cache_handout_count() - objects verified now, and those that wait to be. */
+uint64_t cache_handout_count(struct cache *cache, uint64_t *out_queued);
 
 /** cache_object_obsolete() - the version was seen to be replaced: its blocks go first. */
 void cache_object_obsolete(struct cache *cache, const struct object_version *version);

@@ -201,6 +201,11 @@ void cache_writes_start(struct cache *cache);
 /** cache_write_drop_dirty() - for the window: a dirty entry goes. */
 void cache_write_drop_dirty(struct window_entry *entry);
 
+/* handout.c */
+
+/** cache_block_lost() - for store_set_lost(); @context: the cache. */
+void cache_block_lost(void *context, const struct object_id *id, uint64_t block);
+
 /* timer.c */
 int cache_timer_start(struct cache *cache);
 void cache_timer_stop(struct cache *cache);

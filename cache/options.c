@@ -71,6 +71,10 @@ static const struct option option_table[] = {
 		       "one reads. free: as many as fit into free space, and they are the first "
 		       "to give way. off: none, but for what it had to fetch from a backing store "
 		       "itself."),
+	OPTION(struct cache_config, scrub, OPTION_BYTES, .default_text = "4 MiB", .min = 0,
+	       .max = TIB, .flags = OPTION_LIVE,
+	       .help = "Bytes a second that are read again in each cache directory and compared "
+		       "with their checks, file by file, for what rots on the SSD. 0: none."),
 };
 
 static int validate_directories(const struct cache_config *config, char *problem,

@@ -9,10 +9,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -23,6 +25,12 @@
 
 /* Of protocol 7.38 and later; this libfuse's headers end before. */
 #define INIT2_DIRECT_IO_ALLOW_MMAP (1u << 4) /* of flags2 */
+#define INIT2_PASSTHROUGH	   (1u << 5)
+#define STACK_DEPTH		   1 /* backing files are on no stacked file system themselves */
+#define OPEN_PASSTHROUGH	   (1u << 7) /* of open_flags */
+
+/* Where this libfuse does not know passthrough, we complete its replies. */
+#define LIBFUSE_PASSTHROUGH (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17))
 
 #define INIT_WAIT_MS 10000
 /* The kernel wants room for the largest write, of which there are none, or 8 KiB. Names, the
@@ -36,7 +44,7 @@ struct channel {
 	int fd;	      /* -1: not connected; owned by the session */
 	int ended_fd; /* an eventfd */
 	uint64_t init_unique;
-	bool mmap_offered;
+	bool mmap_offered, passthrough_offered;
 	_Atomic bool refusing;
 	struct channel_thread {
 		struct channel *channel;
@@ -65,6 +73,12 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_read = CHANNEL_REQUEST_MAX;
 	conn->max_write = WRITE_MAX;
 	conn->time_gran = 1000000000;
+#if LIBFUSE_PASSTHROUGH
+	if (conn->capable & FUSE_CAP_PASSTHROUGH) {
+		conn->want |= FUSE_CAP_PASSTHROUGH;
+		conn->max_backing_stack_depth = STACK_DEPTH - 1; /* libfuse adds one */
+	}
+#endif
 }
 
 /* What libfuse 3.14 cannot ask for: mmap of direct I/O files (without it, MAP_SHARED of one fails:
@@ -72,6 +86,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
  * conn->want and then forgets in the reply: parallel look-ups in one directory. */
 static void init_patch(const struct channel *channel, struct fuse_init_out *out)
 {
+	const uint32_t depth = STACK_DEPTH;
+
 	out->flags |= FUSE_MAX_PAGES | FUSE_INIT_EXT | FUSE_PARALLEL_DIROPS;
 	out->max_pages = CHANNEL_REQUEST_MAX / 4096;
 	out->max_background = (uint16_t)channel->config->max_background;
@@ -81,6 +97,12 @@ static void init_patch(const struct channel *channel, struct fuse_init_out *out)
 	else
 		log_warning("mount.init", "text=\"this kernel has no FUSE_DIRECT_IO_ALLOW_MMAP "
 					  "(6.6 and later do): MAP_SHARED of files will fail\"");
+	if (!channel->passthrough_offered)
+		return;
+	out->flags2 |= INIT2_PASSTHROUGH;
+	static_assert(sizeof(*out) >= offsetof(struct fuse_init_out, flags2) + 8, "room for it");
+	memcpy((char *)out + offsetof(struct fuse_init_out, flags2) + sizeof(out->flags2), &depth,
+	       sizeof(depth));
 }
 
 static ssize_t io_read(int fd, void *buffer, size_t len, void *userdata)
@@ -93,6 +115,18 @@ static ssize_t io_read(int fd, void *buffer, size_t len, void *userdata)
  * which is given the userdata of the operations and not the channel. */
 static _Thread_local struct channel *init_channel;
 
+/* Set while this thread is in fuse_reply_open(): what libfuse cannot say in that reply. */
+static _Thread_local int reply_backing_id;
+
+#if !LIBFUSE_PASSTHROUGH
+static void open_patch(struct fuse_open_out *out)
+{
+	static_assert(sizeof(struct fuse_open_out) == 16, "the id is what was padding");
+	out->open_flags |= OPEN_PASSTHROUGH;
+	memcpy((char *)out + sizeof(*out) - sizeof(int32_t), &reply_backing_id, sizeof(int32_t));
+}
+#endif
+
 static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	const struct fuse_out_header *header = iov[0].iov_base;
@@ -102,6 +136,11 @@ static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
 	if (init_channel && header->unique == init_channel->init_unique && count > 1 &&
 	    iov[1].iov_len >= sizeof(struct fuse_init_out))
 		init_patch(init_channel, iov[1].iov_base);
+#if !LIBFUSE_PASSTHROUGH
+	if (reply_backing_id && header->error == 0 && count == 2 &&
+	    iov[1].iov_len == sizeof(struct fuse_open_out))
+		open_patch(iov[1].iov_base);
+#endif
 	written = writev(fd, iov, count);
 	if (written >= 0)
 		return written;
@@ -136,6 +175,8 @@ static int init_exchange(struct channel *channel, char *problem, size_t problem_
 	channel->mmap_offered = (size_t)len >= sizeof(*header) + sizeof(*in) &&
 				in->flags & FUSE_INIT_EXT &&
 				in->flags2 & INIT2_DIRECT_IO_ALLOW_MMAP;
+	channel->passthrough_offered = (size_t)len >= sizeof(*header) + sizeof(*in) &&
+				       in->flags & FUSE_INIT_EXT && in->flags2 & INIT2_PASSTHROUGH;
 	message.size = (size_t)len;
 	init_channel = channel;
 	fuse_session_process_buf(channel->session, &message);
@@ -146,6 +187,72 @@ static int init_exchange(struct channel *channel, char *problem, size_t problem_
 		return -EPROTO;
 	}
 	return 0;
+}
+
+/* --- backing files -------------------------------------------------------------------------- */
+
+struct backing_map {
+	int32_t fd;
+	uint32_t flags;
+	uint64_t padding;
+};
+
+#define BACKING_OPEN  _IOW(229, 1, struct backing_map)
+#define BACKING_CLOSE _IOW(229, 2, uint32_t)
+
+static int backing_ioctl_open(int connection, int fd)
+{
+	struct backing_map map = { .fd = fd };
+	int id = ioctl(connection, BACKING_OPEN, &map);
+
+	if (id > 0)
+		return id;
+	return id < 0 ? -errno : -EPROTO;
+}
+
+static int backing_ioctl_close(int connection, int id)
+{
+	uint32_t number = (uint32_t)id;
+
+	return ioctl(connection, BACKING_CLOSE, &number) ? -errno : 0;
+}
+
+static const struct channel_backing_ops backing_ioctls = {
+	.open = backing_ioctl_open,
+	.close = backing_ioctl_close,
+};
+
+const struct channel_backing_ops *channel_backing_ops = &backing_ioctls;
+
+bool channel_passthrough(const struct channel *channel)
+{
+	return channel->passthrough_offered;
+}
+
+int channel_backing_open(const struct channel *channel, int fd)
+{
+	return channel_backing_ops->open(channel->fd, fd);
+}
+
+void channel_backing_close(const struct channel *channel, int id)
+{
+	int err = channel_backing_ops->close(channel->fd, id);
+
+	if (err && err != -ENODEV && err != -ENOTCONN && err != -EPERM)
+		log_warning("mount.backing", "id=%d error=\"%s\"", id, error_text(err));
+}
+
+int channel_reply_open(fuse_req_t fuse, struct fuse_file_info *info, int backing_id)
+{
+	int err;
+
+#if LIBFUSE_PASSTHROUGH
+	info->backing_id = backing_id;
+#endif
+	reply_backing_id = backing_id;
+	err = fuse_reply_open(fuse, info);
+	reply_backing_id = 0;
+	return err;
 }
 
 /* --- requests ------------------------------------------------------------------------------- */

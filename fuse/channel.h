@@ -7,6 +7,10 @@
  * answered later from another thread. They are our own rather than libfuse's so that their read
  * buffers are small (the mount is read-only: no request carries data, while libfuse takes 1 MiB a
  * thread), and so that stopping can refuse what still comes in.
+ *
+ * Passthrough: an open file of ours is registered with the connection (a backing id), and the reply
+ * to OPEN says that the kernel shall read that one instead of asking. libfuse speaks of it
+ * from 3.17 on; with an older one the reply is completed on its way out.
  */
 #pragma once
 
@@ -22,6 +26,15 @@
 
 struct channel;
 struct mountpoint;
+
+/* How backing files are registered: ioctl() on the connection. Each returns an id above 0, or 0, or
+ * a negative errno. Replaced by tests, whose connection is not the kernel's. */
+struct channel_backing_ops {
+	int (*open)(int connection, int fd);
+	int (*close)(int connection, int id);
+};
+
+extern const struct channel_backing_ops *channel_backing_ops;
 
 struct channel_config {
 	const struct fuse_lowlevel_ops *ops; /* without init, which is the channel's */
@@ -53,6 +66,25 @@ int channel_start(struct channel *channel, int fd, char *problem, size_t problem
 
 /** channel_ended() - a descriptor that becomes readable when the connection ended from outside. */
 int channel_ended(const struct channel *channel);
+
+/** channel_passthrough() - whether the kernel takes backing files (from 6.9 on). */
+bool channel_passthrough(const struct channel *channel);
+
+/**
+ * channel_backing_open() - registers @fd, which the kernel holds from then on, to be named in
+ * channel_reply_open().
+ * Return: an id above 0; -EPERM without CAP_SYS_ADMIN in the initial user namespace; -ELOOP the
+ * file is on a stacked file system (overlayfs); -EOPNOTSUPP; -ENOMEM ...
+ */
+int channel_backing_open(const struct channel *channel, int fd);
+
+/** channel_backing_close() - not before the last RELEASE of who was given the id: an opener that
+ *  the reply has not yet reached would get EIO. */
+void channel_backing_close(const struct channel *channel, int id);
+
+/** channel_reply_open() - fuse_reply_open(), for passthrough when @backing_id is not 0. Any thread.
+ */
+int channel_reply_open(fuse_req_t fuse, struct fuse_file_info *info, int backing_id);
 
 /** channel_request() - the number of the request that this thread is processing. */
 uint64_t channel_request(void);

@@ -1,9 +1,10 @@
 /*
  * file.c - OPEN, READ, RELEASE.
  *
- * A file is opened for direct I/O: bytes go from the arena's frames to the reader in one writev(2),
- * and the kernel keeps no second copy. A handle holds a reference to its object version, so that an
- * old one goes on while a new one has its name.
+ * A file that is complete on the SSD is opened in passthrough (passthrough.h): the kernel reads it
+ * there, and no READ comes. Others are opened for direct I/O: bytes go from the arena's frames to
+ * the reader in one writev(2), and the kernel keeps no second copy. A handle holds a reference to
+ * its object version, so that an old one goes on while a new one has its name.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct open_file {
 	uint64_t id;
 	struct cache_object *object;
 	uint64_t size;
+	int backing_id; /* passthrough; or 0 */
 	_Atomic unsigned refs;
 	_Atomic bool read; /* the siblings have been thought of */
 	pthread_mutex_t lock;
@@ -74,6 +76,8 @@ static void handle_close(struct open_file *handle)
 	LIST_REMOVE(handle, link);
 	pthread_mutex_unlock(&mount->lock);
 	counter_sub(&mount->counters, MOUNT_HANDLES, 1);
+	if (handle->backing_id)
+		passthrough_release(mount, handle->id);
 	handle_put(handle);
 }
 
@@ -88,6 +92,23 @@ void files_close(struct mount *mount)
 }
 
 /* --- OPEN ----------------------------------------------------------------------------------- */
+
+static int handle_make(struct mount *mount, const struct namespace_file *file,
+		       struct cache_object *object, struct open_file **out_handle)
+{
+	struct open_file *handle;
+	int id = passthrough_open(mount, file, object);
+
+	if (id < 0)
+		return id;
+	handle = handle_create(mount, file, object);
+	if (handle)
+		handle->backing_id = id;
+	else if (id > 0)
+		passthrough_release(mount, file->id);
+	*out_handle = handle;
+	return handle ? 0 : -ENOMEM;
+}
 
 /* A version that the backing store has refused is not opened again: ESTALE makes the kernel look
  * the name up, and what it then finds is opened, be it the same version. */
@@ -105,21 +126,30 @@ static int handle_open(struct mount *mount, uint64_t id, struct open_file **out_
 		namespace_refused(mount->ns, id);
 		err = -ESTALE;
 	}
-	if (!err) {
-		*out_handle = handle_create(mount, file, object);
-		err = *out_handle ? 0 : -ENOMEM;
-	}
+	if (!err)
+		err = handle_make(mount, file, object, out_handle);
 	if (err)
 		cache_object_put(object);
 	namespace_file_free(file);
 	return err;
 }
 
+static void siblings_fetch(struct mount *mount, uint64_t id);
+
+/* No READ of it will come. */
+static void opened_passthrough(struct mount *mount, uint64_t id, uint64_t size)
+{
+	counter_add(&mount->counters, MOUNT_OPENS_PASSTHROUGH, 1);
+	counter_add(&mount->counters, MOUNT_PASSTHROUGH_BYTES, size);
+	siblings_fetch(mount, id);
+}
+
 void op_open(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 {
 	struct mount *mount = mount_of(fuse);
 	struct open_file *handle;
-	int err;
+	int err, backing_id;
+	uint64_t size;
 
 	counter_add(&mount->counters, MOUNT_OPENS, 1);
 	if ((info->flags & O_ACCMODE) != O_RDONLY) {
@@ -134,10 +164,17 @@ void op_open(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 		return;
 	}
 	info_set_handle(info, handle);
-	info->direct_io = 1;
-	info->keep_cache = 1; /* pages that a mapping has brought in are this version's */
-	if (fuse_reply_open(fuse, info) != 0)
+	if (handle->backing_id == 0) {
+		info->direct_io = 1;
+		info->keep_cache = 1; /* pages that a mapping brought in are this version's */
+	}
+	size = handle->size;
+	backing_id = handle->backing_id;
+	/* RELEASE may follow the reply at once: the handle is not ours any more. */
+	if (channel_reply_open(fuse, info, backing_id) != 0)
 		handle_close(handle); /* interrupted: there will be no RELEASE */
+	else if (backing_id)
+		opened_passthrough(mount, id, size);
 }
 
 void op_release(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
@@ -194,19 +231,18 @@ static bool sibling_fetch(struct mount *mount, const struct namespace_file *file
 }
 
 /* The first read of a handle: the files that come next in the directory. */
-static void siblings_fetch(struct open_file *handle)
+static void siblings_fetch(struct mount *mount, uint64_t id)
 {
-	struct mount *mount = handle->mount;
 	struct namespace_file *files[SIBLINGS_MAX];
 	uint64_t bytes_max = atomic_load(&mount->sibling_max);
 	unsigned count = 0;
 	bool going = true;
 
 	if (bytes_max > 0)
-		count = namespace_siblings(mount->ns, handle->id, bytes_max, files, SIBLINGS_MAX);
+		count = namespace_siblings(mount->ns, id, bytes_max, files, SIBLINGS_MAX);
 	for (unsigned i = 0; i < count; i++) {
 		if (going && !sibling_fetch(mount, files[i])) {
-			namespace_siblings_refused(mount->ns, handle->id, files[i]->index);
+			namespace_siblings_refused(mount->ns, id, files[i]->index);
 			going = false;
 		}
 		namespace_file_free(files[i]);
@@ -319,6 +355,6 @@ void op_read(fuse_req_t fuse, fuse_ino_t id, size_t size, off_t off, struct fuse
 		request_wait(&read->request);
 	ahead_fetch(handle, &advice);
 	if (!atomic_exchange(&handle->read, true))
-		siblings_fetch(handle);
+		siblings_fetch(mount, handle->id);
 	handle_put(handle);
 }

@@ -17,6 +17,7 @@
 #include "fuse/mount.h"
 #include "fuse/mountpoint.h"
 #include "fuse/namespace/namespace.h"
+#include "fuse/passthrough.h"
 
 struct open_file;
 struct open_directory;
@@ -36,6 +37,7 @@ struct mount {
 	struct fuse_lowlevel_ops ops;
 	struct channel_config channel_config; /* borrowed by channel */
 	struct mountpoint mountpoint;
+	struct passthrough passthrough; /* has a lock of its own */
 	struct counters counters;
 	struct histogram read_latency;
 	_Atomic uint64_t readahead_max, sibling_max; /* bytes; live */

@@ -21,6 +21,12 @@ static const struct counter_spec counter_specs[MOUNT_COUNTER_COUNT] = {
 	[MOUNT_OPENS] = { "mount_opens", COUNTER_TOTAL, "requests", "files opened" },
 	[MOUNT_OPENS_STALE] = { "mount_opens_stale", COUNTER_TOTAL, "requests",
 				"opens of a replaced version: the kernel looked up again" },
+	[MOUNT_OPENS_PASSTHROUGH] = { "mount_opens_passthrough", COUNTER_TOTAL, "requests",
+				      "of the files opened, those that the kernel reads from the "
+				      "SSD by itself; the others are read through the daemon" },
+	[MOUNT_PASSTHROUGH_BYTES] = { "mount_passthrough_bytes", COUNTER_TOTAL, "bytes",
+				      "sizes of the files so opened: what is read of them, the "
+				      "daemon does not see" },
 	[MOUNT_READS] = { "mount_reads", COUNTER_TOTAL, "requests", "reads" },
 	[MOUNT_READ_BYTES] = { "mount_read_bytes", COUNTER_TOTAL, "bytes", "bytes read" },
 	[MOUNT_READDIRS] = { "mount_readdirs", COUNTER_TOTAL, "requests", "directory reads" },
@@ -29,6 +35,8 @@ static const struct counter_spec counter_specs[MOUNT_COUNTER_COUNT] = {
 	[MOUNT_ERRORS] = { "mount_errors", COUNTER_TOTAL, "requests",
 			   "requests that failed, not counting names that are not there" },
 	[MOUNT_HANDLES] = { "mount_handles", COUNTER_GAUGE, "", "open files" },
+	[MOUNT_BACKING_FILES] = { "mount_backing_files", COUNTER_GAUGE, "",
+				  "files open in passthrough, each counted once" },
 	[MOUNT_NODES] = { "mount_nodes", COUNTER_GAUGE, "", "names that the kernel remembers" },
 	[MOUNT_LISTING_BYTES] = { "mount_listing_bytes", COUNTER_GAUGE, "bytes",
 				  "memory of directory listings" },
@@ -100,6 +108,7 @@ static int mount_init(struct mount *mount, struct backing *const *backings, unsi
 		.clock = mount->clock,
 		.counters = &mount->counters,
 		.obsolete = obsolete,
+		.passthrough = passthrough_wanted,
 		.context = mount,
 	};
 	int err = counters_init(&mount->counters, "mount", counter_specs, MOUNT_COUNTER_COUNT);
@@ -160,6 +169,7 @@ int mount_serve(const struct mount_config *config, struct cache *cache,
 	thread_cond_init(&mount->idle);
 	LIST_INIT(&mount->files);
 	LIST_INIT(&mount->directories);
+	passthrough_init(&mount->passthrough, config->passthrough == MOUNT_PASSTHROUGH_AUTO);
 	atomic_init(&mount->readahead_max, config->readahead_max);
 	atomic_init(&mount->sibling_max, config->sibling_max);
 	err = mount_init(mount, backings, backing_count, problem, problem_size);
@@ -170,6 +180,7 @@ int mount_serve(const struct mount_config *config, struct cache *cache,
 		mount_destroy(mount);
 		return err;
 	}
+	passthrough_start(mount);
 	*out_mount = mount;
 	return 0;
 }
@@ -217,6 +228,7 @@ void mount_destroy(struct mount *mount)
 		files_close(mount);
 		directories_close(mount);
 	}
+	passthrough_fini(mount);
 	channel_destroy(mount->channel);
 	namespace_destroy(mount->ns);
 	mountpoint_fini(&mount->mountpoint);
@@ -230,7 +242,13 @@ void mount_reload(struct mount *mount, const struct mount_config *config)
 {
 	atomic_store(&mount->readahead_max, config->readahead_max);
 	atomic_store(&mount->sibling_max, config->sibling_max);
+	passthrough_reload(mount, config->passthrough == MOUNT_PASSTHROUGH_AUTO);
 	namespace_reload(mount->ns, config);
+}
+
+bool mount_passthrough(struct mount *mount, char *reason, size_t reason_size)
+{
+	return passthrough_status(mount, reason, reason_size);
 }
 
 const struct counters *mount_counters(const struct mount *mount)

@@ -40,6 +40,11 @@ struct mount_entry_config {
 	int64_t dataset_depth; /* directories below path that tell datasets apart; 0: all is one */
 };
 
+enum mount_passthrough {
+	MOUNT_PASSTHROUGH_OFF,
+	MOUNT_PASSTHROUGH_AUTO, /* files that are complete and verified, where it is possible */
+};
+
 struct mount_config {
 	char *path; /* the mountpoint */
 	bool allow_other;
@@ -49,6 +54,7 @@ struct mount_config {
 	uint64_t readahead_max;	       /* bytes ahead of one sequential handle; live */
 	uint64_t sibling_max;	       /* bytes ahead in a directory read file by file; live */
 	uint64_t lookup_timeout;       /* ns: a lookup or listing that takes longer fails; live */
+	int passthrough;	       /* enum mount_passthrough; live */
 	uint64_t listing_memory;       /* bytes that cached listings may take */
 	struct option_structs entries; /* of struct mount_entry_config */
 };
@@ -62,14 +68,17 @@ enum mount_counter {
 	MOUNT_LOOKUPS_LISTED, /* of them, answered from a listing */
 	MOUNT_GETATTRS,
 	MOUNT_OPENS,
-	MOUNT_OPENS_STALE, /* answered ESTALE: the kernel looked up again */
+	MOUNT_OPENS_STALE,	 /* answered ESTALE: the kernel looked up again */
+	MOUNT_OPENS_PASSTHROUGH, /* the kernel reads the SSD by itself */
+	MOUNT_PASSTHROUGH_BYTES, /* sizes of the files so opened; what is read of them is unseen */
 	MOUNT_READS,
 	MOUNT_READ_BYTES,
 	MOUNT_READDIRS,
 	MOUNT_INTERRUPTS,
 	MOUNT_ERRORS,  /* replies with an error other than ENOENT, ESTALE, EINTR, EROFS, ENODATA */
 	MOUNT_HANDLES, /* gauge */
-	MOUNT_NODES,   /* gauge */
+	MOUNT_BACKING_FILES, /* gauge: files open in passthrough */
+	MOUNT_NODES,	     /* gauge */
 	MOUNT_LISTING_BYTES, /* gauge */
 	MOUNT_KEYS_HIDDEN,   /* keys that cannot be file names, left out of listings */
 	MOUNT_COUNTER_COUNT,
@@ -138,6 +147,10 @@ void mount_object_fini(struct mount_object *object);
 
 /** mount_reload() - takes over the live settings. */
 void mount_reload(struct mount *mount, const struct mount_config *config);
+
+/** mount_passthrough() - whether complete files are served by passthrough. @reason: "" or why not,
+ * or not in all cache directories; a line. */
+bool mount_passthrough(struct mount *mount, char *reason, size_t reason_size);
 
 const struct counters *mount_counters(const struct mount *mount);
 const struct histogram *mount_read_latency(const struct mount *mount); /* ns, FUSE read to reply */

@@ -96,6 +96,8 @@ static const struct option_group entry_options = {
 	.validate = entry_validate,
 };
 
+static const char *const passthrough_names[] = { "off", "auto", NULL };
+
 static const struct option mount_option_table[] = {
 	OPTION(struct mount_config, path, OPTION_STRING, .flags = OPTION_REQUIRED,
 	       .argument = "DIR", .help = "the mountpoint, an empty directory"),
@@ -119,6 +121,15 @@ static const struct option mount_option_table[] = {
 	       .help = "bytes fetched ahead in a directory whose files are read one after the "
 		       "other, "
 		       "at most 64 files; 0: none"),
+	OPTION(struct mount_config, passthrough, OPTION_CHOICE, .default_text = "auto",
+	       .choices = passthrough_names, .flags = OPTION_LIVE,
+	       .help = "auto: a file that is complete on this node's SSD, and was verified whole "
+		       "since "
+		       "the daemon started, is read by the kernel straight from there. That takes "
+		       "Linux 6.9, CAP_SYS_ADMIN and a cache directory that is not on overlayfs; "
+		       "where one is missing files are read through the daemon, and status says "
+		       "so. "
+		       "off: all reads go through the daemon, which verifies each"),
 	OPTION(struct mount_config, lookup_timeout, OPTION_DURATION, .default_text = "30 s",
 	       .min = 100 * (int64_t)NS_PER_MS, .max = 3600 * (int64_t)NS_PER_S,
 	       .flags = OPTION_LIVE,

@@ -263,6 +263,18 @@ static void end_group(struct group *group, bool ok)
 		close(group->fds[i]);
 }
 
+/* What may have become complete. The verifier finds out: here that would be a look each. */
+static void queue_written(struct group *group)
+{
+	for (unsigned i = 0; i < group->blocks.count; i++) {
+		struct pending_block *block = group->blocks.blocks[i];
+		const struct pending_block_info *info = pending_block_of(block);
+
+		if (pending_change_of(block) == PENDING_PUT && !info->segment)
+			handouts_queue(&group->directory->handouts, &info->id);
+	}
+}
+
 static void commit_group(struct group *group)
 {
 	struct directory *d = group->directory;
@@ -277,9 +289,13 @@ static void commit_group(struct group *group)
 	}
 	if (!error)
 		counter_add(d->counters, STORE_COMMITS, 1);
+	if (!error)
+		queue_written(group);
 	end_group(group, error == 0);
-	for (unsigned i = 0; i < group->dropped_count && !error; i++)
+	for (unsigned i = 0; i < group->dropped_count && !error; i++) {
 		holes_forgotten(d, &group->dropped[i]);
+		handouts_queue(&d->handouts, &group->dropped[i].id); /* to be made whole */
+	}
 	for (unsigned i = 0; i < group->emptied_count && !error; i++)
 		sweep_forgotten(d, &group->emptied[i]);
 	directory_measure(d);
@@ -365,6 +381,7 @@ void commit_drop(struct directory *d, const struct object_id *id, uint64_t block
 	uint32_t segment = 0;
 	int error = 0;
 
+	handouts_spoil(&d->handouts, id);
 	pthread_mutex_lock(&d->lock);
 	if (d->state == DIRECTORY_OPEN) {
 		error = pending_drop(&d->pending, id, block, clock_now_ns(d->clock), &segment);

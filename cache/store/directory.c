@@ -187,6 +187,8 @@ static void free_directory(struct directory *d)
 	pthread_mutex_destroy(&d->lock);
 	group_destroy(d->group);
 	replicas_destroy(d->replicas);
+	replacer_destroy(d->replacer);
+	handouts_fini(&d->handouts);
 	free(d->path);
 	free(d);
 }
@@ -200,10 +202,12 @@ static struct directory *new_directory(const struct directory_config *config)
 	d->path = strdup(config->path);
 	d->group = group_create(d);
 	d->replicas = replicas_create(d);
-	if (!d->path || !d->group || !d->replicas) {
+	d->replacer = replacer_create(d);
+	if (!d->path || !d->group || !d->replicas || !d->replacer) {
 		free(d->path);
 		group_destroy(d->group);
 		replicas_destroy(d->replicas);
+		replacer_destroy(d->replacer);
 		free(d);
 		return NULL;
 	}
@@ -221,6 +225,8 @@ static struct directory *new_directory(const struct directory_config *config)
 	d->state = DIRECTORY_CLOSED;
 	layout_init(&d->layout);
 	pending_init(&d->pending);
+	handouts_init(&d->handouts);
+	handouts_set_rate(&d->handouts, config->scrub);
 	STAILQ_INIT(&d->writes);
 	init_locks(d);
 	return d;
@@ -257,6 +263,13 @@ static void *run_keeper(void *argument)
 	return NULL;
 }
 
+static void *run_verifier(void *argument)
+{
+	verifier_main(argument);
+	tell_ended(argument, DIRECTORY_VERIFIER);
+	return NULL;
+}
+
 static int join_until(struct directory *d, enum directory_thread which, uint64_t deadline_ns)
 {
 	int error = 0;
@@ -280,6 +293,7 @@ static void end_threads(struct directory *d)
 	pthread_cond_broadcast(&d->wake_committer);
 	pthread_cond_broadcast(&d->wake_keeper);
 	pthread_mutex_unlock(&d->lock);
+	handouts_end(&d->handouts);
 }
 
 static int start_threads(struct directory *d)
@@ -291,6 +305,7 @@ static int start_threads(struct directory *d)
 		[DIRECTORY_WRITER] = { "store-write", run_writer },
 		[DIRECTORY_COMMITTER] = { "store-commit", run_committer },
 		[DIRECTORY_KEEPER] = { "store-keep", run_keeper },
+		[DIRECTORY_VERIFIER] = { "store-verify", run_verifier },
 	};
 
 	for (unsigned i = 0; i < DIRECTORY_THREAD_COUNT; i++) {
@@ -377,15 +392,17 @@ int directory_stop(struct directory *d, uint64_t deadline_ns)
 	int error;
 
 	end_threads(d);
-	/* The writer first: it ends what is queued; then the ring ends what is under way; then the
-	 * committer takes what that left. */
+	/* The writer first: it ends what is queued, and with it those who read by the ring and
+	 * wait; then the ring ends what is under way; then the committer takes what that left. */
 	error = join_until(d, DIRECTORY_WRITER, deadline_ns);
+	if (!error)
+		error = join_until(d, DIRECTORY_VERIFIER, deadline_ns);
+	if (!error)
+		error = join_until(d, DIRECTORY_KEEPER, deadline_ns);
 	if (!error && d->ring)
 		error = ring_stop(d->ring, deadline_ns);
 	if (!error)
 		error = join_until(d, DIRECTORY_COMMITTER, deadline_ns);
-	if (!error)
-		error = join_until(d, DIRECTORY_KEEPER, deadline_ns);
 	if (error)
 		log_error("store.directory", "directory=%s does not end: its disk holds requests",
 			  d->path);
@@ -430,8 +447,10 @@ void directory_status(struct directory *d, struct cache_directory_status *out)
 	pthread_mutex_unlock(&d->lock);
 }
 
-void directory_reload(struct directory *d, unsigned high_percent, unsigned low_percent)
+void directory_reload(struct directory *d, unsigned high_percent, unsigned low_percent,
+		      uint64_t scrub)
 {
+	handouts_set_rate(&d->handouts, scrub);
 	pthread_mutex_lock(&d->lock);
 	d->space.high_percent = high_percent;
 	d->space.low_percent = low_percent;

@@ -9,7 +9,8 @@
  *
  * Threads of a directory: the ring (all direct I/O, verification, done()), the writer (makes files,
  * appends to segments), the committer (groups), the keeper (eviction, sweep, probes, opening
- * again). A call that uses the open directory is between directory_enter() and directory_leave().
+ * again), the verifier (handout/). A call that uses the open directory is between directory_enter()
+ *and directory_leave().
  */
 #pragma once
 
@@ -22,6 +23,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "cache/store/files.h"
+#include "cache/store/handout/handouts.h"
 #include "cache/store/index/index.h"
 #include "cache/store/layout.h"
 #include "cache/store/notes.h"
@@ -57,10 +59,25 @@ enum directory_thread {
 	DIRECTORY_WRITER,
 	DIRECTORY_COMMITTER,
 	DIRECTORY_KEEPER,
+	DIRECTORY_VERIFIER,
 	DIRECTORY_THREAD_COUNT,
 };
 
 STAILQ_HEAD(directory_writes, store_write);
+
+#define REPLACES_MAX 64
+
+/* Objects whose files were handed out, and must get a new one. */
+struct replaces {
+	unsigned count;
+	struct object_id ids[REPLACES_MAX];
+};
+
+/* Who may have the bytes of a block that is missing. */
+struct store_lost {
+	void (*lost)(void *context, const struct object_id *id, uint64_t block);
+	void *context;
+};
 
 struct directory {
 	/* never change */
@@ -75,11 +92,14 @@ struct directory {
 	uint64_t weight;     /* ... the capacity: its voice in choosing a directory for an object */
 	struct group *group; /* the committer's */
 	struct replicas *replicas; /* the keeper's */
+	struct replacer *replacer; /* the keeper's */
+	struct handouts handouts;  /* has a lock of its own */
 	pthread_t threads[DIRECTORY_THREAD_COUNT];
 	uint32_t segment_len;
 	uint64_t uncommitted_max; /* bytes written and not committed: the writer waits */
 	uint64_t index_map_len;
 
+	const struct store_lost *_Atomic lost;	 /* NULL: nobody */
 	const struct store_owner *_Atomic owner; /* NULL: this node owns all there is */
 	_Atomic uint64_t cuts; /* counts blocks about to be punched: a reader may have seen them */
 	_Atomic bool no_punch; /* the file system cannot */
@@ -117,6 +137,7 @@ struct directory {
 	uint64_t replicas_news;	   /* counts replicas admitted, and changes of ownership */
 	bool sweep;		   /* ... and a sweep, from the start */
 	uint64_t objects;	   /* that the index names, as of the last commit */
+	struct replaces replaces;
 	uint64_t counted_used, counted_capacity; /* what the gauges hold of this directory */
 
 	bool drop_index; /* it was found damaged: the next opening starts with an empty one */
@@ -132,6 +153,7 @@ struct directory_config {
 	uint32_t block_len;
 	enum cache_policy policy;
 	unsigned high_percent, low_percent;
+	uint64_t scrub;		/* bytes a second */
 	uint64_t index_map_len; /* 0: the index's default */
 	const struct clock *clock;
 	const struct files *files;
@@ -186,7 +208,8 @@ struct policy_space directory_space_locked(const struct directory *directory);
 int directory_flush(struct directory *directory, uint64_t deadline_ns);
 
 void directory_status(struct directory *directory, struct cache_directory_status *out_status);
-void directory_reload(struct directory *directory, unsigned high_percent, unsigned low_percent);
+void directory_reload(struct directory *directory, unsigned high_percent, unsigned low_percent,
+		      uint64_t scrub);
 
 /* --- opening.c: called when no call is inside --- */
 int directory_open(struct directory *directory, char *problem, size_t problem_size);
@@ -249,6 +272,53 @@ void keeper_main(struct directory *directory);
 
 /** evict_some() - inside: one batch. Return: whether there may be more to do. */
 bool evict_some(struct directory *directory);
+
+/** evict_object() - inside, in the keeper's thread: one object goes as a whole, unless it is in
+ *  use. Return: 0 or an error. */
+int evict_object(struct directory *directory, const struct object_id *id);
+
+/* --- handout/ --- */
+
+/** directory_handout() - an open descriptor of a verified object's file, for reading. May do a
+ *  little I/O. Return: 0; -EAGAIN it is not to be had (now). */
+int directory_handout(struct directory *directory, const struct object_id *id, int *out_fd,
+		      uint64_t *out_ticket);
+
+/** directory_probe() - Return: an open descriptor of a file in the directory, or an error. */
+int directory_probe(struct directory *directory);
+
+/** handout_sealed() - whether an object's file was ever handed out: then it is not to be changed,
+ *  only replaced. handout_sealed_at(): the same for what is at @path. */
+bool handout_sealed(int fd);
+bool handout_sealed_at(const struct directory *directory, const char *path);
+
+struct handout_query {
+	struct object_id id;
+	uint64_t size, resident;
+	uint32_t dataset;
+	bool complete; /* in a file of its own, all blocks committed */
+};
+
+/** handout_look() - inside: what the index says of an object. Return: 0, -ENOENT or its error. */
+int handout_look(struct directory *directory, struct handout_query *query);
+
+void verifier_main(struct directory *directory);
+
+/** replace_queue() - an object's file was handed out, and must change. Takes the lock. */
+void replace_queue(struct directory *directory, const struct object_id *id);
+
+/** replace_clean() - removes what a crash left half made. Return: 0 or an error. */
+int replace_clean(struct directory *directory);
+
+struct replacer *replacer_create(struct directory *directory); /* NULL: no memory */
+void replacer_destroy(struct replacer *replacer);
+
+/** replace_some() - inside, in the keeper's thread: a portion. Return: whether there is more to do
+ *  at once. */
+bool replace_some(struct replacer *replacer);
+
+/** replacer_stop() - gives up what it has begun; it is found again by a sweep. */
+void replacer_stop(struct replacer *replacer);
 
 /* --- replicas/ --- */
 struct store_owner {

@@ -14,8 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TURNOVER_SHARE	64 /* of the low watermark: room made at once for new replicas */
-#define SAMPLE_ATTEMPTS 4  /* samples in a row that give nothing new */
+#define TURNOVER_SHARE	     64 /* of the low watermark: room made at once for new replicas */
+#define DATASETS_TOUCHED_MAX 64
+#define SAMPLE_ATTEMPTS	     4 /* samples in a row that give nothing new */
 
 /* --- picking --- */
 
@@ -183,7 +184,9 @@ static int sample_one(struct evict_batch *batch, struct index_txn *txn, struct e
 	}
 	if (error)
 		return error;
-	*out_tick = record.tick;
+	/* Its room would not come back as long as it is open. */
+	*out_tick =
+		handouts_in_use(&batch->directory->handouts, &out->id) ? UINT64_MAX : record.tick;
 	out->bytes = contents_charge(record.resident);
 	out->list_number = record.dataset;
 	if (!record.segment)
@@ -262,12 +265,25 @@ static int try_replicas(struct evict_batch *batch, uint64_t goal)
 	return more == -ENOSPC ? 0 : more;
 }
 
+/* What is open by passthrough is in use, although nobody asks us for it. */
+static void touch_handed_out(struct directory *d)
+{
+	uint32_t numbers[DATASETS_TOUCHED_MAX];
+	unsigned count = handouts_datasets(&d->handouts, numbers, DATASETS_TOUCHED_MAX);
+
+	pthread_mutex_lock(&d->lock);
+	for (unsigned i = 0; i < count; i++)
+		datasets_touch(&d->policy.datasets, numbers[i]);
+	pthread_mutex_unlock(&d->lock);
+}
+
 static int try_policy(struct evict_batch *batch)
 {
 	struct directory *d = batch->directory;
 	struct policy_space space;
 	int error = 0;
 
+	touch_handed_out(d);
 	pthread_mutex_lock(&d->lock);
 	space = directory_space_locked(d);
 	batch->who = d->policy.ops->victim(&d->policy, &space);
@@ -415,6 +431,9 @@ static int remove_batch(struct evict_batch *batch)
 	struct directory *d = batch->directory;
 	int error = 0;
 
+	for (unsigned i = 0; i < batch->count; i++)
+		if (!batch->victims[i].is_segment)
+			handouts_forget(&d->handouts, &batch->victims[i].id);
 	while (!error && !all_gone(batch)) {
 		error = index_update(d->index, remove_records, batch);
 		if (error == -ENOSPC) {
@@ -432,6 +451,22 @@ static int remove_batch(struct evict_batch *batch)
 	return error;
 }
 
+struct one_object {
+	struct evict_batch *batch;
+	struct object_id id;
+};
+
+static int pick_object(struct index_txn *txn, void *argument)
+{
+	const struct one_object *one = argument;
+	struct record_object record;
+	int error = index_object_get(txn, &one->id, &record);
+
+	if (error)
+		return error == -ENOENT || error == -EBADMSG ? 0 : error;
+	return add_object(one->batch, txn, &one->id, INDEX_MEMBER_FILE, record.dataset);
+}
+
 static void release(struct evict_batch *batch)
 {
 	struct directory *d = batch->directory;
@@ -440,6 +475,23 @@ static void release(struct evict_batch *batch)
 	for (unsigned i = 0; i < batch->count; i++)
 		release_victim_locked(d, &batch->victims[i]);
 	pthread_mutex_unlock(&d->lock);
+}
+
+int evict_object(struct directory *d, const struct object_id *id)
+{
+	struct evict_batch *batch = calloc(1, sizeof(*batch));
+	int error;
+
+	if (!batch)
+		return -ENOMEM;
+	batch->directory = d;
+	batch->wanted = UINT64_MAX;
+	error = index_read(d->index, pick_object, &(struct one_object){ batch, *id });
+	if (!error)
+		error = remove_batch(batch);
+	release(batch);
+	free(batch);
+	return error;
 }
 
 bool evict_some(struct directory *d)

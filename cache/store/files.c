@@ -82,6 +82,12 @@ static int system_punch(const struct files *files, int fd, uint64_t off, uint64_
 	return result ? -errno : 0;
 }
 
+static int system_seal(const struct files *files, int fd)
+{
+	(void)files;
+	return fchmod(fd, 0400) ? -errno : 0;
+}
+
 static int system_unlink(const struct files *files, int dirfd, const char *path)
 {
 	(void)files;
@@ -117,6 +123,7 @@ const struct files *files_system(void)
 		.sync_directory = system_sync_directory,
 		.sync_all = system_sync_all,
 		.punch = system_punch,
+		.seal = system_seal,
 		.unlink = system_unlink,
 		.rename = system_rename,
 		.make_directory = system_make_directory,

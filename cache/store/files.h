@@ -21,6 +21,8 @@ struct files {
 	int (*sync_all)(const struct files *files, int fd); /* of the file system */
 	int (*punch)(const struct files *files, int fd, uint64_t off, uint64_t len); /* the size
 											stays */
+	/* Takes away the permissions to write; need not survive a power cut. */
+	int (*seal)(const struct files *files, int fd);
 	int (*unlink)(const struct files *files, int dirfd, const char *path);
 	int (*rename)(const struct files *files, int dirfd, const char *from, const char *to);
 	int (*make_directory)(const struct files *files, int dirfd, const char *path);

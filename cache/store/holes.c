@@ -6,6 +6,8 @@
  * no writer puts it there anew. So a power cut never leaves an index that names punched bytes; what
  * it leaves are bytes that nobody names, for the sweep. A reader that looked the block up before it
  * was dropped may read zeros: its check says so, and directory.cuts tells it from damage.
+ *
+ * A file that was ever handed out keeps its bytes: it gets a successor (handout/replace.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +41,11 @@ static int punch_in(struct directory *d, int fd, const struct hole *holes, unsig
 {
 	int error = 0;
 
+	/* Somebody may have it mapped: its blocks stay, and others come in their place. */
+	if (handout_sealed(fd)) {
+		replace_queue(d, &holes[0].id);
+		return 0;
+	}
 	for (unsigned i = 0; i < count && !error; i++)
 		error = d->files->punch(d->files, fd, holes[i].block * d->block_len, d->block_len);
 	return error;
@@ -61,6 +68,10 @@ void holes_punch(struct directory *d, const struct hole *holes, unsigned count)
 			end++;
 		layout_object_path(id, path);
 		fd = d->files->open(d->files, d->layout.root_fd, path, O_WRONLY);
+		if (fd == -EACCES && handout_sealed_at(d, path)) {
+			replace_queue(d, id);
+			fd = -ENOENT;
+		}
 		error = fd < 0 ? fd : punch_in(d, fd, holes + first, end - first);
 		if (fd >= 0)
 			close(fd);

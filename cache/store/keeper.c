@@ -1,6 +1,7 @@
 /*
- * keeper.c - the thread that looks after a directory: eviction, the sweep, whether it is still
- * there, closing it after a failure and opening it again.
+ * keeper.c - the thread that looks after a directory: eviction, the sweep, new files in the place
+ * of those that were handed out (handout/), whether it is still there, closing it after a failure
+ * and opening it again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -142,6 +143,7 @@ static void close_failed(struct keeper *keeper)
 
 	sweep_destroy(keeper->sweep);
 	keeper->sweep = NULL;
+	replacer_stop(d->replacer);
 	directory_close(d);
 	pthread_mutex_lock(&d->lock);
 	d->state = DIRECTORY_CLOSED;
@@ -180,6 +182,7 @@ static uint64_t tend(struct keeper *keeper)
 	probe(keeper, now_ns);
 	measure(keeper, now_ns);
 	more = evict(keeper);
+	more |= replace_some(d->replacer);
 	if (sweep(keeper) && !more)
 		return SWEEP_PAUSE_NS;
 	return more ? 0 : LOOK_NS;
@@ -231,4 +234,5 @@ void keeper_main(struct directory *d)
 			break;
 	}
 	sweep_destroy(keeper.sweep);
+	replacer_stop(d->replacer);
 }

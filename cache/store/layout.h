@@ -6,6 +6,7 @@
  *	<dir>/objects/ab/<id>    object files
  *	<dir>/segments/<number>  packed objects
  *	<dir>/index/             LMDB
+ *	<dir>/replacement        a new object file, until it has its name
  *
  * What is in objects/ and segments/ and not in the index is removed, so a folder with those names
  * but without our format file is not taken for a cache directory.

@@ -259,6 +259,12 @@ int directory_open(struct directory *d, char *problem, size_t problem_size)
 
 	if (error)
 		return error;
+	error = replace_clean(d);
+	if (error) {
+		snprintf(problem, problem_size, "replacement: %s", error_text(error));
+		layout_close(&d->layout);
+		return error;
+	}
 	error = load_index(d, &loading);
 	if (error) {
 		snprintf(problem, problem_size, "index: %s", error_text(error));
@@ -325,6 +331,7 @@ void directory_close(struct directory *d)
 			log_warning("store.index", "directory=%s last commit: error=\"%s\"",
 				    d->path, error_text(error));
 	}
+	handouts_clear(&d->handouts);
 	index_close(d->index);
 	d->index = NULL;
 	segments_fini(&d->segments);

@@ -34,7 +34,7 @@ static void end(struct store_read *read, int status)
 
 	if (read->p.fd >= 0)
 		close(read->p.fd);
-	if (status == 0) {
+	if (status == 0 && !read->background) {
 		counter_add(d->counters, STORE_READS, 1);
 		counter_add(d->counters, STORE_READ_BYTES, read->p.want);
 	}

@@ -25,6 +25,7 @@ struct store {
 	unsigned count;
 	struct directory *directories[DIRECTORIES_MAX];
 	struct store_owner owner;
+	struct store_lost lost;
 	bool stuck; /* a disk holds requests: nothing may be freed */
 };
 
@@ -63,6 +64,15 @@ static const struct counter_spec specs[STORE_COUNTER_COUNT] = {
 		TOTAL("store_replicas_evicted", "blocks", "blocks of other nodes that gave way"),
 	[STORE_REPLICA_EVICTED_BYTES] = TOTAL("store_replica_evicted_bytes", "bytes",
 					      "bytes that blocks of other nodes gave back"),
+	[STORE_VERIFIED] = TOTAL("store_verified", "objects",
+				 "objects verified whole, so that their files may be handed out"),
+	[STORE_VERIFY_BYTES] = TOTAL("store_verify_bytes", "bytes", "bytes read to verify them"),
+	[STORE_HANDOUTS] = TOTAL("store_handouts", "files", "files handed out to the kernel"),
+	[STORE_REPLACED] = TOTAL("store_replaced", "files",
+				 "files that had been handed out and gave way to new ones"),
+	[STORE_SCRUB_BYTES] = TOTAL("store_scrub_bytes", "bytes", "bytes read by the scrub"),
+	[STORE_ROTTEN] = TOTAL("store_rotten", "objects",
+			       "objects in which the scrub found bytes that had changed"),
 };
 
 int store_create_with(const struct cache_config *config, const struct clock *clock,
@@ -83,6 +93,7 @@ int store_create_with(const struct cache_config *config, const struct clock *clo
 			.policy = (enum cache_policy)config->policy,
 			.high_percent = (unsigned)config->high_watermark,
 			.low_percent = (unsigned)config->low_watermark,
+			.scrub = config->scrub,
 			.clock = clock,
 			.files = files,
 			.counters = &store->counters,
@@ -136,7 +147,7 @@ void store_reload(struct store *store, const struct cache_config *config)
 {
 	for (unsigned i = 0; i < store->count; i++)
 		directory_reload(store->directories[i], (unsigned)config->high_watermark,
-				 (unsigned)config->low_watermark);
+				 (unsigned)config->low_watermark, config->scrub);
 }
 
 void store_set_owner(struct store *store,
@@ -305,6 +316,86 @@ void store_obsolete(struct store *store, const struct object_id *id)
 {
 	for (unsigned i = 0; i < store->count; i++)
 		directory_obsolete(store->directories[i], id);
+}
+
+/* --- handing files out --- */
+
+void store_set_lost(struct store *store,
+		    void (*lost)(void *context, const struct object_id *id, uint64_t block),
+		    void *context)
+{
+	store->lost = (struct store_lost){ .lost = lost, .context = context };
+	for (unsigned i = 0; i < store->count; i++)
+		atomic_store(&store->directories[i]->lost, &store->lost);
+}
+
+void store_handout_allow(struct store *store, unsigned index, bool allowed)
+{
+	if (index < store->count)
+		handouts_allow(&store->directories[index]->handouts, allowed);
+}
+
+int store_handout_probe(struct store *store, unsigned index)
+{
+	return index < store->count ? directory_probe(store->directories[index]) : -ENODEV;
+}
+
+bool store_handout_ready(struct store *store, const struct object_id *id, bool want)
+{
+	bool ready = false;
+
+	for (unsigned i = 0; i < store->count && !ready; i++)
+		ready = handouts_ready(&store->directories[i]->handouts, id, want);
+	return ready;
+}
+
+int store_handout(struct store *store, const struct object_id *id, struct cache_handout *out)
+{
+	struct cache_handout handout = { .id = *id };
+	int error = -EAGAIN;
+
+	for (unsigned i = 0; i < store->count && error; i++) {
+		handout.directory = i;
+		handout.spoilt = handouts_spoilt(&store->directories[i]->handouts);
+		error = directory_handout(store->directories[i], id, &handout.fd, &handout.ticket);
+	}
+	if (!error)
+		*out = handout;
+	return error;
+}
+
+bool store_handout_current(struct store *store, const struct cache_handout *handout)
+{
+	return handouts_ticket(&store->directories[handout->directory]->handouts, &handout->id) ==
+	       handout->ticket;
+}
+
+bool store_handout_sound(struct store *store, const struct cache_handout *handout)
+{
+	return handouts_spoilt(&store->directories[handout->directory]->handouts) ==
+	       handout->spoilt;
+}
+
+void store_handback(struct store *store, const struct cache_handout *handout)
+{
+	handouts_unuse(&store->directories[handout->directory]->handouts, &handout->id,
+		       handout->ticket);
+}
+
+uint64_t store_handout_count(struct store *store, uint64_t *out_queued)
+{
+	uint64_t verified = 0;
+
+	*out_queued = 0;
+	for (unsigned i = 0; i < store->count; i++) {
+		struct handouts *handouts = &store->directories[i]->handouts;
+
+		pthread_mutex_lock(&handouts->lock);
+		verified += handouts->verified;
+		*out_queued += handouts->queued;
+		pthread_mutex_unlock(&handouts->lock);
+	}
+	return verified;
 }
 
 uint64_t store_replica_bytes(struct store *store)

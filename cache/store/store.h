@@ -5,6 +5,7 @@
  *                                  natural offset, exact size when complete
  *   <dir>/segments/<number>        packed small objects, appended
  *   <dir>/index/                   LMDB: what is valid, with checks and full identity
+ *   <dir>/replacement              a new object file, until it has its name
  *   <dir>/lock, <dir>/format       one daemon per directory; layout version, block length, id
  *
  * An object (all its blocks) lives in one directory, chosen by its id among the working ones. What
@@ -56,6 +57,12 @@ enum store_counter {
 	STORE_REFUSED,		/* writes the policy did not admit */
 	STORE_REPLICAS_EVICTED, /* blocks that this node does not own */
 	STORE_REPLICA_EVICTED_BYTES,
+	STORE_VERIFIED,	    /* objects that were verified whole */
+	STORE_VERIFY_BYTES, /* ... read for that */
+	STORE_HANDOUTS,	    /* files handed out */
+	STORE_REPLACED,	    /* files that were handed out and had to change: new ones */
+	STORE_SCRUB_BYTES,  /* read by the scrub */
+	STORE_ROTTEN,	    /* objects in which it found granules that do not match */
 	STORE_COUNTER_COUNT,
 };
 
@@ -73,6 +80,7 @@ struct store_read {
 	uint64_t object_size;
 	uint64_t block;
 	unsigned first_granule, granule_count; /* of the block */
+	bool background;		       /* not a reader's: not counted as one */
 	void *dst; /* room for granule_count * GRANULE_LEN, rounded up to 4 KiB at the end; lent */
 	void (*done)(struct store_read *read); /* on a store thread; must not block */
 	/* set before done */
@@ -103,7 +111,7 @@ struct store_write {
 	void (*done)(
 		struct store_write *write); /* the bytes are no longer needed; not yet durable */
 	/* set before done */
-	int status; /* 0; -ENOSPC; -EIO; -ECANCELED stopping */
+	int status; /* 0; -ENOSPC; -EIO; -ECANCELED stopping, or its file is being replaced */
 	/* private */
 	struct {
 		struct directory *directory;
@@ -198,6 +206,51 @@ void store_drop(struct store *store, const struct object_id *id, uint64_t block)
 /** store_replica_bytes() - bytes here that this node does not own. Counted by going through the
  *  index (some ms; with more than 16384 objects in a directory, estimated from as many). */
 uint64_t store_replica_bytes(struct store *store);
+
+/* --- handing files out --- */
+
+/**
+ * store_set_lost() - whom to tell that a block is missing of an object that was, or nearly is,
+ * complete: it may have the bytes, and write them again. A hint.
+ * @lost: any thread of the store, with no lock held; must not block; until store_stop().
+ */
+void store_set_lost(struct store *store,
+		    void (*lost)(void *context, const struct object_id *id, uint64_t block),
+		    void *context);
+
+/** store_handout_allow() - whether files of directory @index are wanted: they are verified in the
+ *  background then, as they become complete or are asked for. At first they are not. */
+void store_handout_allow(struct store *store, unsigned index, bool allowed);
+
+/** store_handout_probe() - any file of directory @index, to find out what can be done with such.
+ *  Return: an open descriptor; -ENODEV it is not open; or its error. */
+int store_handout_probe(struct store *store, unsigned index);
+
+/** store_handout_ready() - whether store_handout() would give @id's file. If not, and if @want, it
+ *  is verified when it is complete. Cheap: for the hot path, and under locks of the caller. */
+bool store_handout_ready(struct store *store, const struct object_id *id, bool want);
+
+/**
+ * store_handout() - the file of an object, for the kernel and for programs to read as they please:
+ * complete, of exact size, and verified whole since the daemon began (by direct I/O). From now on
+ * it is only ever unlinked, never cut, punched or written, even after a restart. Return: 0; -EAGAIN
+ * it is not to be had now. May wait for a little I/O of the file system.
+ */
+int store_handout(struct store *store, const struct object_id *id, struct cache_handout *out);
+
+/** store_handout_current() - whether what was handed out is what would be now: nothing of it was
+ *  found bad, evicted or replaced since. Cheap. */
+bool store_handout_current(struct store *store, const struct cache_handout *handout);
+
+/** store_handout_sound() - whether nothing was found bad in its directory since it was handed out.
+ */
+bool store_handout_sound(struct store *store, const struct cache_handout *handout);
+
+/** store_handback() - nobody reads it any more by that hand-out. Eviction spares what is out. */
+void store_handback(struct store *store, const struct cache_handout *handout);
+
+/** store_handout_count() - objects that are verified now. @out_queued: those that wait to be. */
+uint64_t store_handout_count(struct store *store, uint64_t *out_queued);
 
 /* --- what is stored, in portions --- */
 

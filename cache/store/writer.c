@@ -154,8 +154,14 @@ static int open_object(struct directory *d, struct pending_object_info *object)
 		return 0;
 	layout_object_path(&object->contents.id, path);
 	fd = open_file(d, &object->contents.id, path);
+	if (fd == -EACCES && handout_sealed_at(d, path))
+		return -EBUSY;
 	if (fd < 0)
 		return fd;
+	if (handout_sealed(fd)) {
+		close(fd);
+		return -EBUSY;
+	}
 	if (size > d->block_len)
 		error = d->files->truncate(d->files, fd, size);
 	if (error) {
@@ -192,6 +198,12 @@ static void write_object(struct directory *d, struct store_write *write)
 {
 	int error = open_object(d, pending_object_of(write->p.block));
 
+	/* The file was handed out: it is not written any more, and there will be another. */
+	if (error == -EBUSY) {
+		replace_queue(d, &write->object->id);
+		end(write, -ECANCELED);
+		return;
+	}
 	if (!error)
 		error = write_tail(d, write);
 	write->p.got = 0;

@@ -10,6 +10,8 @@
 #include "fuse/namespace/listing.h"
 #include "fuse/namespace/version.h"
 
+#define FRESH_NS (10 * NS_PER_S) /* longer than a caller takes from ESTALE to its second OPEN */
+
 static char *text_put(char **at, const char *text)
 {
 	size_t size = strlen(text) + 1;
@@ -57,6 +59,9 @@ static struct namespace_file *file_of_node(struct namespace *ns, const struct no
 	file->id = node->id;
 	file->mtime_s = node->mtime_s;
 	file->confirmed = node->confirmed;
+	file->passthrough = node->passthrough;
+	file->fresh = node->made_ns > 0 &&
+		      clock_now_ns(ns->settings.clock) < clock_after_ns(node->made_ns, FRESH_NS);
 	return file;
 }
 
@@ -72,7 +77,7 @@ int namespace_file(struct namespace *ns, uint64_t id, bool current,
 		err = -ENOENT;
 	else if (node->kind != NODE_FILE)
 		err = -EISDIR;
-	else if (current && node->outdated)
+	else if (current && (node->outdated || node->superseded))
 		err = -ESTALE;
 	if (!err) {
 		struct namespace_file *file = file_of_node(ns, node);
@@ -98,6 +103,42 @@ void namespace_refused(struct namespace *ns, uint64_t id)
 	node = node_find(&ns->nodes, id);
 	if (node)
 		version_refused(ns, node);
+	pthread_mutex_unlock(&ns->lock);
+}
+
+void namespace_supersede(struct namespace *ns, uint64_t id)
+{
+	struct node *node;
+
+	pthread_mutex_lock(&ns->lock);
+	node = node_find(&ns->nodes, id);
+	if (node && node->kind == NODE_FILE)
+		node->superseded = true;
+	pthread_mutex_unlock(&ns->lock);
+}
+
+bool namespace_is_passthrough(struct namespace *ns, uint64_t id)
+{
+	const struct node *node;
+	bool passthrough;
+
+	pthread_mutex_lock(&ns->lock);
+	node = node_find(&ns->nodes, id);
+	passthrough = node && node->passthrough;
+	pthread_mutex_unlock(&ns->lock);
+	return passthrough;
+}
+
+void namespace_fall_back(struct namespace *ns, uint64_t id)
+{
+	struct node *node;
+
+	pthread_mutex_lock(&ns->lock);
+	node = node_find(&ns->nodes, id);
+	if (node && node->passthrough) {
+		node->passthrough = false;
+		node->made_ns = clock_now_ns(ns->settings.clock);
+	}
 	pthread_mutex_unlock(&ns->lock);
 }
 

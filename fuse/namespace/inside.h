@@ -27,6 +27,8 @@ TAILQ_HEAD(chunk_list, listing_chunk);
 
 struct listing_chunk;
 
+#define NAMESPACE_YOUNG 64
+
 struct namespace_entry {
 	const struct mount_entry_config *config;
 	struct backing *backing;
@@ -47,6 +49,10 @@ struct namespace
 	struct flight *flights;		   /* by (parent id, name) */
 	struct flight_list flights_queued; /* not yet with the backing store */
 	unsigned flights_running;
+	/* Nodes that have just taken over a name, pinned until others have: the kernel, when it
+	 * finds another node than it had, forgets it at once and asks for it again. */
+	struct node *young[NAMESPACE_YOUNG];
+	unsigned young_next;
 	struct chunk_list chunks; /* with entries in memory; the least recently read first */
 	uint64_t listing_bytes;
 	unsigned outstanding; /* requests in the hands of backing stores */

@@ -148,6 +148,8 @@ static int lookup_remembered(struct namespace *ns, struct namespace_lookup *look
 	timeout = entry_of(ns, parent)->config->entry_timeout;
 	if (clock_now_ns(ns->settings.clock) >= clock_after_ns(node->checked_ns, timeout))
 		return 0;
+	if (node->superseded)
+		node = version_successor(ns, node);
 	return answer(ns, lookup, node, -ENOMEM);
 }
 

@@ -36,6 +36,9 @@ struct namespace_settings {
 	/* A version was seen to be replaced. May be NULL. Called with a lock held: must not call
 	 * back. */
 	void (*obsolete)(void *context, const struct object_version *version);
+	/* Whether a file that gets a node now shall be opened in passthrough mode. May be NULL.
+	 * Called with a lock held: must not call back. */
+	bool (*passthrough)(void *context, const struct object_id *id);
 	void *context;
 };
 
@@ -104,6 +107,9 @@ struct namespace_file {
 	struct backing *backing;
 	struct object_version version; /* strings live as long as this struct */
 	int64_t mtime_s;
+	bool passthrough; /* the node's I/O mode */
+	bool fresh;	  /* the node has just taken over the name: who opens it may have been sent
+			     here by ESTALE, and must not get another */
 	bool confirmed; /* the version had been refused and was then found again: open it anyway */
 	char *dataset;
 	uint32_t index; /* in the listing; only from namespace_siblings() */
@@ -121,6 +127,16 @@ void namespace_file_free(struct namespace_file *file); /* NULL is fine */
 /** namespace_refused() - the version behind a node is gone from its backing store: the next look-up
  *  of the name asks anew, opening the node gives -ESTALE. */
 void namespace_refused(struct namespace *ns, uint64_t id);
+
+/** namespace_supersede() - the file is to be opened in another I/O mode: opening this node gives
+ *  -ESTALE, and the next look-up a new node with the same st_ino. */
+void namespace_supersede(struct namespace *ns, uint64_t id);
+
+/** namespace_is_passthrough() - the node's I/O mode now. */
+bool namespace_is_passthrough(struct namespace *ns, uint64_t id);
+
+/** namespace_fall_back() - the node's mode is direct from now on. Only while no one has it open. */
+void namespace_fall_back(struct namespace *ns, uint64_t id);
 
 /* Of a sibling, so much counts and should be fetched: a large file read next to others has a
  * read-ahead of its own. */

@@ -3,11 +3,13 @@
  *
  * A node id names one (path, object version, I/O mode) and is never reused, not by the next run
  * either. An overwritten object is a new node under the same name; the old one becomes outdated and
- * goes on for who has it open. A node lives while the kernel remembers it (lookups) or something of
- * ours stands on it (pins: its children, open directories, listings and look-ups under way).
+ * goes on for who has it open. So is the node of a file that is to be opened in another I/O mode,
+ * since the kernel takes one mode an inode at a time. A node lives while the kernel remembers it
+ * (lookups) or something of ours stands on it (pins: its children, open directories, listings and
+ * look-ups under way; and for a while, that it is new).
  *
  * A table is plain data: the caller holds the namespace's lock. There may be hundreds of thousands
- * of nodes, as many as the kernel cares to remember: a node is about 190 bytes and its name.
+ * of nodes, as many as the kernel cares to remember: a node is about 200 bytes and its name.
  */
 #pragma once
 
@@ -40,12 +42,15 @@ struct node {
 	struct node *parent; /* pinned; NULL of the root */
 	uint64_t lookups;    /* references that the kernel holds */
 	uint32_t pins;
-	int16_t entry;	    /* index of the mount entry, or NODE_ENTRY_NONE */
-	uint8_t kind;	    /* enum node_kind */
-	bool outdated : 1;  /* the name has, or will have, another node: OPEN answers ESTALE */
+	int16_t entry;	      /* index of the mount entry, or NODE_ENTRY_NONE */
+	uint8_t kind;	      /* enum node_kind */
+	bool outdated : 1;    /* the name has, or will have, another node: OPEN answers ESTALE */
+	bool passthrough : 1; /* its I/O mode: all opens by one backing file; else direct */
+	bool superseded : 1;  /* the same version in another mode is to have the name: ESTALE */
 	bool confirmed : 1; /* made for a version that had been refused, and was then found again */
 	uint8_t name_len;
 	uint64_t checked_ns; /* when the backing store last said so; outdated: no longer did */
+	uint64_t made_ns;    /* 0, or: when it took the name from another */
 	uint64_t refused_ns; /* 0, or: its version was refused since; what checked_ns was before */
 	union {
 		struct {

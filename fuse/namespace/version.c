@@ -58,6 +58,20 @@ void version_of(const struct namespace *ns, const struct node *node, char key[NA
 	};
 }
 
+/* What a new node has of its version. */
+static void set_identity(struct namespace *ns, struct node *node)
+{
+	const struct namespace_settings *settings = &ns->settings;
+	struct object_version version;
+	char key[NAMES_KEY_MAX + 1];
+	struct object_id id;
+
+	version_of(ns, node, key, &version);
+	object_id_of(&version, &id);
+	node->ino = bytes_get_u64(id.bytes);
+	node->passthrough = settings->passthrough && settings->passthrough(settings->context, &id);
+}
+
 static uint64_t ino_of(const struct object_version *version)
 {
 	struct object_id id;
@@ -121,16 +135,49 @@ static struct node *child_create(struct namespace *ns, struct node *parent, enum
 	return node;
 }
 
+/* May free others, which nothing else stands on. */
+static void keep_young(struct namespace *ns, struct node *node)
+{
+	struct node *before = ns->young[ns->young_next];
+
+	node->made_ns = clock_now_ns(ns->settings.clock);
+	node_pin(node);
+	ns->young[ns->young_next] = node;
+	ns->young_next = (ns->young_next + 1) % NAMESPACE_YOUNG;
+	if (before)
+		node_unpin(&ns->nodes, before);
+}
+
+struct node *version_successor(struct namespace *ns, struct node *before)
+{
+	uint64_t checked_ns = before->checked_ns;
+	struct node *node = child_create(ns, before->parent, NODE_FILE, before->entry,
+					 node_name(before), before->name_len, node_etag(before));
+
+	if (!node)
+		return NULL;
+	node->size = before->size;
+	node->mtime_s = before->mtime_s;
+	node->confirmed = before->confirmed;
+	node->checked_ns = checked_ns;
+	set_identity(ns, node);
+	keep_young(ns, node);
+	return node;
+}
+
 struct node *version_file(struct namespace *ns, struct node *parent, const char *name,
 			  size_t name_len, const struct version_meta *meta, uint64_t checked_ns)
 {
 	struct node *before = node_child(&ns->nodes, parent, name, name_len);
 	bool same = before && file_is(before, meta);
-	struct object_version version;
-	char key[NAMES_KEY_MAX + 1];
 	struct node *node = before;
 	bool confirmed = false;
 
+	if (same && before->superseded && !before->outdated) {
+		node = before = version_successor(ns, before);
+		if (!node)
+			return NULL;
+	}
 	if (before && !before->outdated && before->checked_ns > checked_ns)
 		return before;
 	if (!same || before->outdated) {
@@ -143,8 +190,9 @@ struct node *version_file(struct namespace *ns, struct node *parent, const char 
 			return NULL;
 		node->size = meta->size;
 		node->confirmed = confirmed;
-		version_of(ns, node, key, &version);
-		node->ino = ino_of(&version);
+		set_identity(ns, node);
+		if (before)
+			keep_young(ns, node);
 	}
 	node->mtime_s = meta->mtime_s;
 	node->checked_ns = checked_ns;

@@ -31,6 +31,10 @@ uint64_t version_ino(const struct namespace_entry *entry, const char *key,
 struct node *version_file(struct namespace *ns, struct node *parent, const char *name,
 			  size_t name_len, const struct version_meta *meta, uint64_t checked_ns);
 
+/** version_successor() - a new node for the same version, in the mode that it is opened in now.
+ * NULL: no memory. */
+struct node *version_successor(struct namespace *ns, struct node *before);
+
 /** version_directory() - the same for a directory of mount entry @entry (NODE_ENTRY_NONE: above).
  */
 struct node *version_directory(struct namespace *ns, struct node *parent, const char *name,

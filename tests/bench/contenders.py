@@ -118,6 +118,7 @@ class Cenote(Contender):
         self.config = os.path.join(self.directory, "cenote.conf")
         self.run_dir = os.path.join(self.directory, "run")
         self.memory_len = 2 << 30
+        self.passthrough = "off"  # but for what measures it
 
     def command(self):
         settings = self.server.settings
@@ -143,7 +144,7 @@ backings = ( {{
 }} );
 mount = {{
 	path = "{self.mount}";
-	readahead_max = "{READAHEAD_LEN}";
+	readahead_max = "{READAHEAD_LEN}"; passthrough = "{self.passthrough}";
 	entries = ( {{
 		path = "/"; backing = "bench"; bucket = "{BUCKET}";
 		attribute_timeout = "1 h"; entry_timeout = "1 h"; listing_timeout = "1 h";
@@ -158,10 +159,18 @@ mount = {{
         wait_for("cenote to touch its memory", self.populated, POPULATE_SECONDS_MAX,
                  lambda: self.process.poll() is None)
 
+    def status(self):
+        return json.loads(run([os.path.join(self.programs, "cenote"), "status", "--json",
+                               "--run-dir", self.run_dir]))
+
+    def wait_verified(self, count):
+        wait_for("cenote to verify its files",
+                 lambda: self.status()["mount"]["passthrough"]["verified"] >= count,
+                 POPULATE_SECONDS_MAX, lambda: self.process.poll() is None)
+
     def populated(self):
         try:
-            status = json.loads(run([os.path.join(self.programs, "cenote"), "status", "--json",
-                                     "--run-dir", self.run_dir]))
+            status = self.status()
         except Failed:  # the mount is there a moment before the control socket
             return False
         return status["counters"]["cache"]["memory_populated"] >= self.memory_len - (4 << 20)

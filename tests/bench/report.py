@@ -75,6 +75,8 @@ LINES = {
     "ssd": rate("sequential read, warm on SSD", MB_S, fio=0.85),
     "ssd_cpu": cost("sequential read, warm on SSD"),
     "random": rate("4 KiB random reads, warm", "reads/s"),
+    "pass_memory": rate("passthrough: sequential, page cache warm", MB_S, raw=0.95),
+    "pass_random": rate("passthrough: 4 KiB random reads, warm", "reads/s", raw=0.8),
     "resident": size("peak resident, sequential reads", bound=1),
     "files_cold": rate("110 KiB files, cold", FILES_S, s3fs=5, rclone=5),
     "files_cold_cpu": cost("110 KiB files, cold"),

@@ -94,6 +94,24 @@ static void entry_print(const struct view *view, const json_t *entry)
 		       text(backing_find(view, id), "description"));
 }
 
+/* What the kernel reads by itself. */
+static void passthrough_print(const struct view *view, const json_t *passthrough)
+{
+	bool used = json_is_true(json_object_get(passthrough, "used"));
+	const char *reason = text(passthrough, "reason");
+	char verified[TERMINAL_TEXT_MAX], queued[TERMINAL_TEXT_MAX];
+
+	if (!json_is_object(passthrough))
+		return;
+	terminal_print(view->terminal, TERMINAL_PLAIN, "  passthrough %s", used ? "on" : "off");
+	if (used)
+		terminal_print(view->terminal, TERMINAL_PLAIN, ", %s files verified, %s wait to be",
+			       text_count(number(passthrough, "verified"), verified),
+			       text_count(number(passthrough, "queued"), queued));
+	terminal_print(view->terminal, used ? TERMINAL_WARN : TERMINAL_PLAIN, "%s%s\n",
+		       *reason ? ": " : "", reason);
+}
+
 static void mount_print(const struct view *view)
 {
 	const json_t *mount = json_object_get(view->report, "mount");
@@ -102,6 +120,7 @@ static void mount_print(const struct view *view)
 	terminal_print(view->terminal, TERMINAL_BOLD, "\nMOUNT %s\n", text(mount, "path"));
 	for (size_t i = 0; i < json_array_size(entries); i++)
 		entry_print(view, json_array_get(entries, i));
+	passthrough_print(view, json_object_get(mount, "passthrough"));
 }
 
 static void fabric_print(const struct view *view, const json_t *fabric)
@@ -244,6 +263,22 @@ static void requests_print(const struct view *view)
 	terminal_print(view->terminal, TERMINAL_PLAIN, "\n");
 }
 
+/* The kernel's own reads of passthrough files are not seen: what is known is how many were opened,
+ * and how large they are. */
+static void opens_print(const struct view *view)
+{
+	uint64_t opens = counter(view, "fuse", "opens") - counter(view, "fuse", "opens_stale");
+	uint64_t passed = counter(view, "fuse", "opens_passthrough");
+	char count[TERMINAL_TEXT_MAX], share[TERMINAL_TEXT_MAX], bytes[TERMINAL_TEXT_MAX];
+
+	if (passed == 0)
+		return;
+	terminal_print(view->terminal, TERMINAL_PLAIN,
+		       "  %-18s %12s %7s of the opens: the kernel reads these files, %s\n",
+		       "passthrough", text_count(passed, count), text_percent(passed, opens, share),
+		       text_bytes(counter(view, "fuse", "passthrough_bytes"), bytes));
+}
+
 static void reads_print(const struct view *view)
 {
 	uint64_t whole = counter(view, "cache", "read_bytes");
@@ -258,6 +293,7 @@ static void reads_print(const struct view *view)
 	read_row(view, "backing store", "bytes_backing", whole);
 	read_row(view, "all", "read_bytes", whole);
 	requests_print(view);
+	opens_print(view);
 }
 
 static void latency_row(const struct view *view, const char *label, const char *name)
@@ -294,6 +330,7 @@ static const struct {
 	{ "cache", "stale", "fetches of objects that had been replaced" },
 	{ "cache", "repaired", "blocks whose SSD copy was bad, fetched again" },
 	{ "cache", "memory_waits", "fetches that waited for memory" },
+	{ "store", "rotten", "files in which the scrub found bytes that had changed" },
 	{ "store", "bad_checks", "pieces whose bytes on the SSD had changed" },
 	{ "store", "read_errors", "SSD reads that failed" },
 	{ "store", "write_errors", "SSD writes that failed" },

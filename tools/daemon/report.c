@@ -123,6 +123,16 @@ static json_t *histogram_json(const struct histogram *histogram)
 			 (json_int_t)atomic_load(&histogram->max));
 }
 
+static json_t *passthrough_json(const struct daemon_rooms *rooms)
+{
+	char reason[512];
+	uint64_t queued, verified = cache_handout_count(rooms->cache, &queued);
+	bool used = mount_passthrough(rooms->mount, reason, sizeof(reason));
+
+	return json_pack("{s:b, s:o, s:I, s:I}", "used", (int)used, "reason", text_json(reason),
+			 "verified", (json_int_t)verified, "queued", (json_int_t)queued);
+}
+
 static json_t *mount_json(const struct daemon_rooms *rooms)
 {
 	json_t *entries = json_array();
@@ -136,8 +146,8 @@ static json_t *mount_json(const struct daemon_rooms *rooms)
 							 text_json(entry->bucket), "prefix",
 							 text_json(entry->prefix)));
 	}
-	return json_pack("{s:o, s:o}", "path", text_json(mount_path(rooms->mount)), "entries",
-			 entries);
+	return json_pack("{s:o, s:o, s:o}", "path", text_json(mount_path(rooms->mount)), "entries",
+			 entries, "passthrough", passthrough_json(rooms));
 }
 
 static json_t *backings_json(const struct daemon_rooms *rooms)

@@ -132,6 +132,8 @@ static int cut(struct replicas *r)
 
 	if (r->hole_count == 0)
 		return 0;
+	for (unsigned i = 0; i < r->hole_count; i++)
+		handouts_forget(&d->handouts, &r->holes[i].id);
 	error = index_update(d->index, drop_blocks, r);
 	if (!error) {
 		holes_punch(d, r->holes, r->hole_count);

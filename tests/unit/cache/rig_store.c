@@ -474,3 +474,71 @@ void store_directory_status(struct store *store, unsigned index,
 	(void)index;
 	memset(out_status, 0, sizeof(*out_status));
 }
+
+/* --- it hands nothing out --- */
+
+void store_set_lost(struct store *store,
+		    void (*lost)(void *context, const struct object_id *id, uint64_t block),
+		    void *context)
+{
+	(void)store;
+	(void)lost;
+	(void)context;
+}
+
+void store_handout_allow(struct store *store, unsigned index, bool allowed)
+{
+	(void)store;
+	(void)index;
+	(void)allowed;
+}
+
+int store_handout_probe(struct store *store, unsigned index)
+{
+	(void)store;
+	(void)index;
+	return -ENODEV;
+}
+
+bool store_handout_ready(struct store *store, const struct object_id *id, bool want)
+{
+	(void)store;
+	(void)id;
+	(void)want;
+	return false;
+}
+
+int store_handout(struct store *store, const struct object_id *id, struct cache_handout *out)
+{
+	(void)store;
+	(void)id;
+	(void)out;
+	return -EAGAIN;
+}
+
+bool store_handout_current(struct store *store, const struct cache_handout *handout)
+{
+	(void)store;
+	(void)handout;
+	return false;
+}
+
+bool store_handout_sound(struct store *store, const struct cache_handout *handout)
+{
+	(void)store;
+	(void)handout;
+	return false;
+}
+
+void store_handback(struct store *store, const struct cache_handout *handout)
+{
+	(void)store;
+	(void)handout;
+}
+
+uint64_t store_handout_count(struct store *store, uint64_t *out_queued)
+{
+	(void)store;
+	*out_queued = 0;
+	return 0;
+}

@@ -25,12 +25,18 @@ static void init_send(struct kernel *kernel)
 				   .minor = 38,
 				   .max_readahead = 131072,
 				   .flags = ALL_FLAGS,
-				   .flags2 = ALL_FLAGS };
+				   .flags2 =
+					   kernel->init_flags2 ? kernel->init_flags2 : ALL_FLAGS };
 
 	kernel_send(kernel, FUSE_INIT, 0, &in, sizeof(in));
 }
 
 void kernel_setup(struct kernel *kernel)
+{
+	kernel_setup_with(kernel, "memory = \"64 MiB\"; read_timeout = \"60 s\";");
+}
+
+void kernel_setup_with(struct kernel *kernel, const char *cache)
 {
 	char problem[256];
 
@@ -39,8 +45,7 @@ void kernel_setup(struct kernel *kernel)
 	kernel->rig.config.threads = 2;
 	kernel->rig.config.max_background = 64;
 	kernel->fd = -1;
-	CHECK(config_load_text("memory = \"64 MiB\"; read_timeout = \"60 s\";", "cache",
-			       &cache_options, &kernel->cache_config, problem,
+	CHECK(config_load_text(cache, "cache", &cache_options, &kernel->cache_config, problem,
 			       sizeof(problem)) == 0);
 	CHECK(cache_create(&kernel->cache_config, clock_system(), &kernel->cache, problem,
 			   sizeof(problem)) == 0);

@@ -29,11 +29,15 @@ struct kernel {
 	} reply;
 	size_t reply_len; /* of data */
 	struct fuse_init_out init;
+	uint32_t init_flags2; /* that INIT offers; 0: all */
 };
 
 /** kernel_setup() - the connection, INIT not yet exchanged. Change kernel->rig.config before
  *  kernel_start(). */
 void kernel_setup(struct kernel *kernel);
+
+/** kernel_setup_with() - the same with these settings of the cache. */
+void kernel_setup_with(struct kernel *kernel, const char *cache);
 
 /** kernel_start() - serves; INIT offers what Linux 6.18 offers. */
 void kernel_start(struct kernel *kernel);

@@ -52,6 +52,13 @@ static int fault_punch(const struct files *files, int fd, uint64_t off, uint64_t
 	return error ? error : files_system()->punch(files, fd, off, len);
 }
 
+static int fault_seal(const struct files *files, int fd)
+{
+	int error = fault(files, FAULT_SEAL);
+
+	return error ? error : files_system()->seal(files, fd);
+}
+
 static int fault_sync_data(const struct files *files, int fd)
 {
 	int error = fault(files, FAULT_SYNC);
@@ -113,6 +120,7 @@ void faults_init(struct faults *faults)
 			.write = fault_write,
 			.truncate = fault_truncate,
 			.punch = fault_punch,
+			.seal = fault_seal,
 			.sync_data = fault_sync_data,
 			.sync_directory = fault_sync_directory,
 			.sync_all = fault_sync_all,

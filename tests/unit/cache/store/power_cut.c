@@ -216,12 +216,76 @@ static void test_power_cut__while_punching__what_is_found_is_right(void **state)
 	rig_remove(&rig);
 }
 
+/* The same where every file that became complete was handed out: nothing is punched, new files take
+ * the place of old ones. */
+static void hand_out_all(struct rig *rig, const struct history *history, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct cache_handout handout;
+
+		if (!rig_has_all(rig, &history->objects[i]))
+			continue;
+		rig_flush(rig);
+		for (unsigned tries = 0;
+		     store_handout(rig->store, &history->objects[i].store.id, &handout); tries++) {
+			if (tries > 2000 || !rig_has_all(rig, &history->objects[i]))
+				return;
+			store_handout_ready(rig->store, &history->objects[i].store.id, true);
+			usleep(1000);
+		}
+		close(handout.fd);
+		store_handback(rig->store, &handout);
+	}
+}
+
+static void test_power_cut__while_replacing__what_is_found_is_right(void **state)
+{
+	static struct rig_roles roles;
+	static struct history history;
+	struct recorder *recorder;
+	struct rig rig;
+	unsigned large;
+
+	(void)state;
+	rig_make(&rig, 1, 16 * MIB);
+	history.may_go = true;
+	recorder = recorder_make(rig.directory_paths[0]);
+	rig.files = recorder_files(recorder);
+	rig_open(&rig);
+	store_handout_allow(rig.store, 0, true);
+	roles.own = RIG_OWN_EVEN;
+	store_set_owner(rig.store, rig_owns, &roles);
+	for (large = 0; large < 5; large++)
+		add(&rig, &history, 6 * RIG_BLOCK_LEN - 3000UL * large, "/a");
+	hand_out_all(&rig, &history, large);
+	for (unsigned pass = 0; pass < 6; pass++) {
+		for (unsigned i = 0; i < 12; i++)
+			add(&rig, &history, 150000 + pass * 100 + i, "/b");
+		rig_flush(&rig);
+		roles.own = pass % 2 ? RIG_OWN_EVEN : RIG_OWN_ODD;
+		store_owner_changed(rig.store);
+		for (unsigned i = 0; i < large; i++) {
+			for (uint64_t block = 0; block < 6; block++)
+				rig_write(&rig, &history.objects[i], block);
+		}
+		hand_out_all(&rig, &history, large);
+	}
+	assert_true(rig_count(&rig, STORE_HANDOUTS) > large);
+	assert_true(rig_count(&rig, STORE_REPLACED) > 0);
+	print_message("%u replaced\n", (unsigned)rig_count(&rig, STORE_REPLACED));
+	rig_close(&rig);
+	check_all_cuts(&rig, recorder, &history, 3);
+	recorder_free(recorder);
+	rig_remove(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_power_cut__while_filling__all_that_was_committed_is_there),
 		cmocka_unit_test(test_power_cut__while_evicting__what_is_found_is_right),
 		cmocka_unit_test(test_power_cut__while_punching__what_is_found_is_right),
+		cmocka_unit_test(test_power_cut__while_replacing__what_is_found_is_right),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

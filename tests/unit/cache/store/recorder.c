@@ -189,6 +189,12 @@ static int record_punch(const struct files *files, int fd, uint64_t off, uint64_
 	return 0;
 }
 
+/* Not written down: it is not synced, and what is found after a cut is a new file. */
+static int record_seal(const struct files *files, int fd)
+{
+	return files_system()->seal(files, fd);
+}
+
 static int record_sync_data(const struct files *files, int fd)
 {
 	struct recorder *recorder = recorder_of(files);
@@ -287,6 +293,7 @@ struct recorder *recorder_make(const char *root)
 		.write = record_write,
 		.truncate = record_truncate,
 		.punch = record_punch,
+		.seal = record_seal,
 		.sync_data = record_sync_data,
 		.sync_directory = record_sync_directory,
 		.sync_all = record_sync_all,

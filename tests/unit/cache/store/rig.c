@@ -122,7 +122,7 @@ void rig_object(struct rig_object *object, unsigned number, uint64_t size, const
 }
 
 /* The bytes of an object follow from its number and their place. */
-static void fill(const struct rig_object *object, uint64_t off, uint8_t *out, uint32_t len)
+void rig_bytes(const struct rig_object *object, uint64_t off, uint8_t *out, uint32_t len)
 {
 	for (uint32_t i = 0; i < len; i += 8) {
 		uint64_t word = (object->number + 1) * UINT64_C(0x9e3779b97f4a7c15) ^
@@ -199,7 +199,7 @@ int rig_write(struct rig *rig, const struct rig_object *object, uint64_t block)
 	if (!store_admit(rig->store, &object->store, block, len))
 		return RIG_REFUSED;
 	data = new_pages(len);
-	fill(object, block * RIG_BLOCK_LEN, data, len);
+	rig_bytes(object, block * RIG_BLOCK_LEN, data, len);
 	for (unsigned i = 0; i < object_granule_count(len); i++) {
 		uint32_t left = len - i * GRANULE_LEN;
 
@@ -270,7 +270,7 @@ int rig_read(struct rig *rig, const struct rig_object *object, uint64_t block, u
 	store_read_start(rig->store, &read.op);
 	wait_for(&read.wait);
 	if (read.op.status == 0) {
-		fill(object, block * RIG_BLOCK_LEN + off, want, len);
+		rig_bytes(object, block * RIG_BLOCK_LEN + off, want, len);
 		assert_memory_equal(dst, want, len);
 	}
 	free(want);

@@ -63,6 +63,9 @@ struct rig_object {
 /** rig_object() - object @number of @size bytes; the same number is the same object. */
 void rig_object(struct rig_object *object, unsigned number, uint64_t size, const char *dataset);
 
+/** rig_bytes() - what an object has at @off; @out: room for @len, rounded up to 8. */
+void rig_bytes(const struct rig_object *object, uint64_t off, uint8_t *out, uint32_t len);
+
 /** rig_disown() - the object is another node's, while RIG_OWN_OTHERS holds. */
 void rig_disown(struct rig_roles *roles, const struct rig_object *object);
 

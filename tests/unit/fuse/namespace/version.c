@@ -86,6 +86,43 @@ static void test_overwritten__a_new_node__the_old_one_is_stale_and_goes_on(void 
 	}
 }
 
+static bool is_fresh(uint64_t id)
+{
+	struct namespace_file *file;
+	bool fresh;
+
+	assert_int_equal(namespace_file(rig.ns, id, true, &file), 0);
+	fresh = file->fresh;
+	namespace_file_free(file);
+	return fresh;
+}
+
+static void test_superseded__another_node_of_the_same_version__nobody_is_asked(void **state)
+{
+	uint64_t before, after, again;
+	unsigned heads;
+
+	(void)state;
+	fake_put(&rig.fake, "a", 1, "e1");
+	assert_int_equal(rig_lookup(&rig, ROOT, "a", &before), 0);
+	assert_false(is_fresh(before));
+	heads = rig.fake.heads;
+	namespace_supersede(rig.ns, before);
+	assert_int_equal(open_status(before), -ESTALE);
+	assert_int_equal(rig_lookup(&rig, ROOT, "a", &after), 0);
+	assert_true(after != before);
+	assert_true(ino_of(after) == ino_of(before));
+	/* As the kernel does when it finds another node than it had: and then it asks again. */
+	namespace_forget(rig.ns, after, 1);
+	assert_int_equal(rig_lookup(&rig, ROOT, "a", &again), 0);
+	assert_true(again == after);
+	assert_int_equal(rig.fake.heads, heads);
+	assert_int_equal(rig.obsolete, 0);
+	assert_true(is_fresh(after));
+	clock_manual_advance(&rig.clock, 11 * NS_PER_S);
+	assert_false(is_fresh(after));
+}
+
 static void test_rewritten_with_the_same_bytes__the_same_node_a_new_time(void **state)
 {
 	struct namespace_attributes attributes;
@@ -379,6 +416,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_overwritten__a_new_node__the_old_one_is_stale_and_goes_on),
+		TEST(test_superseded__another_node_of_the_same_version__nobody_is_asked),
 		TEST(test_rewritten_with_the_same_bytes__the_same_node_a_new_time),
 		TEST(test_forgotten_and_found_again__another_id_the_same_ino),
 		TEST(test_refused__stale_at_once_and_the_next_lookup_asks),

@@ -142,6 +142,34 @@ static void test_print__of_a_cluster__says_how_and_with_whom_blocks_are_shared(v
 	free(text);
 }
 
+static void test_print__passthrough__on_with_figures_or_off_with_the_reason(void **state)
+{
+	static const struct {
+		const char *report, *lines[2];
+	} rows[] = {
+		{ "{\"mount\": {\"passthrough\": {\"used\": true, \"reason\": \"\", \"verified\": "
+		  "1234, \"queued\": 5}}, \"counters\": {\"fuse\": {\"opens\": 50, "
+		  "\"opens_stale\": 10, \"opens_passthrough\": 30, \"passthrough_bytes\": "
+		  "2097152}}}",
+		  { "  passthrough on, 1,234 files verified, 5 wait to be\n",
+		    "  passthrough                  30    75 % of the opens: the kernel reads "
+		    "these "
+		    "files, 2.00 MiB\n" } },
+		{ "{\"mount\": {\"passthrough\": {\"used\": false, \"reason\": \"no luck\"}}}",
+		  { "  passthrough off: no luck\n", "" } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+		char *text = render(rows[i].report, NULL);
+
+		for (size_t j = 0; j < ARRAY_COUNT(rows[i].lines); j++)
+			if (!strstr(text, rows[i].lines[j]))
+				fail_msg("no \"%s\" in %s", rows[i].lines[j], text);
+		free(text);
+	}
+}
+
 static void test_print__empty_report__is_a_table_all_the_same(void **state)
 {
 	char *text = render("{}", NULL);
@@ -159,6 +187,7 @@ int main(void)
 		cmocka_unit_test(test_print__two_reports__rates_between_them),
 		cmocka_unit_test(
 			test_print__of_a_cluster__says_how_and_with_whom_blocks_are_shared),
+		cmocka_unit_test(test_print__passthrough__on_with_figures_or_off_with_the_reason),
 		cmocka_unit_test(test_print__empty_report__is_a_table_all_the_same),
 	};
 

@@ -1,0 +1,291 @@
+/*
+ * passthrough.c - see passthrough.h.
+ */
+#include "fuse/passthrough.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* For want of memory an element is not added, and its handle has no table. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "fuse/inside.h"
+
+/* A node that is open in passthrough. */
+struct backing_file {
+	uint64_t node;
+	int id;
+	unsigned opens;
+	struct cache_handout handout;
+	UT_hash_handle hh;
+};
+
+void passthrough_init(struct passthrough *passthrough, bool wanted)
+{
+	CHECK(pthread_mutex_init(&passthrough->lock, NULL) == 0);
+	atomic_init(&passthrough->wanted, wanted);
+}
+
+/* --- what is possible ------------------------------------------------------------------------- */
+
+static void reason_add(struct passthrough *passthrough, const char *path, int error)
+{
+	size_t len = strlen(passthrough->reason);
+	char *at = passthrough->reason + len;
+	size_t left = sizeof(passthrough->reason) - len;
+	const char *comma = len ? "; " : "";
+
+	if (error == -EPERM)
+		snprintf(at, left, "%sthe daemon has no CAP_SYS_ADMIN outside of containers",
+			 comma);
+	else if (error == -ELOOP)
+		snprintf(at, left, "%s%s is on overlayfs or another stacked file system", comma,
+			 path);
+	else
+		snprintf(at, left, "%s%s: %s", comma, path, error_text(error));
+}
+
+/* What the kernel says to a file of a directory. Return: 0 or why not. */
+static int probe(struct mount *mount, unsigned index)
+{
+	int fd = cache_handout_probe(mount->cache, index);
+	int id;
+
+	if (fd == -ENODEV)
+		return 0; /* it may come back, and the first open will tell */
+	if (fd < 0)
+		return fd;
+	id = channel_backing_open(mount->channel, fd);
+	close(fd);
+	if (id < 0)
+		return id;
+	channel_backing_close(mount->channel, id);
+	return 0;
+}
+
+/* Files of this directory are not asked for any more, until the setting is read again. */
+static void refuse_locked(struct mount *mount, unsigned index, int error)
+{
+	struct passthrough *passthrough = &mount->passthrough;
+	struct cache_directory_status status;
+
+	cache_directory_status(mount->cache, index, &status);
+	cache_handout_allow(mount->cache, index, false);
+	if (error != -EPERM || !strstr(passthrough->reason, "CAP_SYS_ADMIN"))
+		reason_add(passthrough, status.path, error);
+	log_notice("mount.passthrough", "directory=%s refused: error=\"%s\"", status.path,
+		   error_text(error));
+}
+
+static void find_out_locked(struct mount *mount)
+{
+	struct passthrough *passthrough = &mount->passthrough;
+	unsigned count = cache_directory_count(mount->cache);
+	bool wanted = atomic_load(&passthrough->wanted);
+
+	passthrough->reason[0] = '\0';
+	passthrough->usable = 0;
+	if (!wanted)
+		snprintf(passthrough->reason, sizeof(passthrough->reason),
+			 "mount.passthrough is off");
+	else if (!passthrough->possible)
+		snprintf(passthrough->reason, sizeof(passthrough->reason),
+			 "this kernel has no FUSE passthrough (6.9 and later do)");
+	else if (count == 0)
+		snprintf(passthrough->reason, sizeof(passthrough->reason),
+			 "there is no cache directory");
+	for (unsigned i = 0; i < count; i++) {
+		int error = wanted && passthrough->possible ? probe(mount, i) : 0;
+		bool allowed = wanted && passthrough->possible && !error;
+
+		passthrough->usable += allowed;
+		cache_handout_allow(mount->cache, i, allowed);
+		if (error)
+			refuse_locked(mount, i, error);
+	}
+	log_notice("mount.passthrough", "%s%s%s", passthrough->usable ? "on" : "off",
+		   passthrough->reason[0] ? ": " : "", passthrough->reason);
+}
+
+void passthrough_start(struct mount *mount)
+{
+	struct passthrough *passthrough = &mount->passthrough;
+
+	pthread_mutex_lock(&passthrough->lock);
+	passthrough->started = true;
+	passthrough->possible = channel_passthrough(mount->channel);
+	find_out_locked(mount);
+	pthread_mutex_unlock(&passthrough->lock);
+}
+
+void passthrough_reload(struct mount *mount, bool wanted)
+{
+	struct passthrough *passthrough = &mount->passthrough;
+
+	pthread_mutex_lock(&passthrough->lock);
+	if (atomic_exchange(&passthrough->wanted, wanted) != wanted && passthrough->started)
+		find_out_locked(mount);
+	pthread_mutex_unlock(&passthrough->lock);
+}
+
+bool passthrough_status(struct mount *mount, char *out, size_t out_size)
+{
+	struct passthrough *passthrough = &mount->passthrough;
+	bool used;
+
+	pthread_mutex_lock(&passthrough->lock);
+	used = passthrough->usable > 0;
+	snprintf(out, out_size, "%s", passthrough->reason);
+	pthread_mutex_unlock(&passthrough->lock);
+	return used;
+}
+
+/* --- opens ------------------------------------------------------------------------------------ */
+
+bool passthrough_wanted(void *context, const struct object_id *id)
+{
+	struct mount *mount = context;
+
+	return atomic_load(&mount->passthrough.wanted) &&
+	       cache_handout_ready(mount->cache, id, false);
+}
+
+static void backing_file_free(struct mount *mount, struct backing_file *file)
+{
+	channel_backing_close(mount->channel, file->id);
+	cache_handback(mount->cache, &file->handout);
+	counter_sub(&mount->counters, MOUNT_BACKING_FILES, 1);
+	free(file);
+}
+
+void passthrough_fini(struct mount *mount)
+{
+	struct passthrough *passthrough = &mount->passthrough;
+	struct backing_file *file = passthrough->files, *next;
+
+	HASH_CLEAR(hh, passthrough->files);
+	for (; file; file = next) {
+		next = file->hh.next;
+		backing_file_free(mount, file);
+	}
+	pthread_mutex_destroy(&passthrough->lock);
+}
+
+/* The kernel took the file, or says why not. Return: an id, or an error. */
+static int hand_over_locked(struct mount *mount, struct cache_object *object,
+			    struct cache_handout *out)
+{
+	int err = cache_handout(object, out);
+	int id;
+
+	if (err)
+		return err;
+	id = channel_backing_open(mount->channel, out->fd);
+	close(out->fd); /* the kernel holds it */
+	out->fd = -1;
+	if (id > 0)
+		return id;
+	cache_handback(mount->cache, out);
+	if (id == -EPERM || id == -ELOOP || id == -EOPNOTSUPP) {
+		refuse_locked(mount, out->directory, id);
+		mount->passthrough.usable -= mount->passthrough.usable > 0;
+	}
+	return id;
+}
+
+/* Return: an id above 0, or 0. */
+static int first_open_locked(struct mount *mount, uint64_t node, struct cache_object *object)
+{
+	struct passthrough *passthrough = &mount->passthrough;
+	struct backing_file *file = calloc(1, sizeof(*file));
+
+	if (!file)
+		return 0;
+	file->node = node;
+	file->opens = 1;
+	file->id = hand_over_locked(mount, object, &file->handout);
+	if (file->id <= 0) {
+		free(file);
+		return 0;
+	}
+	counter_add(&mount->counters, MOUNT_BACKING_FILES, 1);
+	HASH_ADD(hh, passthrough->files, node, sizeof(file->node), file);
+	if (!file->hh.tbl) {
+		backing_file_free(mount, file);
+		return 0;
+	}
+	return file->id;
+}
+
+static bool may_share(struct mount *mount, const struct namespace_file *named,
+		      const struct backing_file *file, bool wanted)
+{
+	if (wanted && cache_handout_current(mount->cache, &file->handout))
+		return true;
+	return named->fresh && cache_handout_sound(mount->cache, &file->handout);
+}
+
+static int open_locked(struct mount *mount, const struct namespace_file *named,
+		       struct cache_object *object)
+{
+	struct passthrough *passthrough = &mount->passthrough;
+	bool wanted = atomic_load(&passthrough->wanted);
+	struct backing_file *file;
+	int id;
+
+	HASH_FIND(hh, passthrough->files, &named->id, sizeof(named->id), file);
+	if (file && may_share(mount, named, file, wanted)) {
+		file->opens++;
+		return file->id;
+	}
+	if (file)
+		return -ESTALE;
+	/* Another open of this node may have turned it meanwhile. */
+	if (!namespace_is_passthrough(mount->ns, named->id))
+		return 0;
+	id = wanted ? first_open_locked(mount, named->id, object) : 0;
+	if (id == 0)
+		namespace_fall_back(mount->ns, named->id);
+	return id;
+}
+
+int passthrough_open(struct mount *mount, const struct namespace_file *named,
+		     struct cache_object *object)
+{
+	struct passthrough *passthrough = &mount->passthrough;
+	int id = 0;
+
+	if (named->passthrough) {
+		pthread_mutex_lock(&passthrough->lock);
+		id = open_locked(mount, named, object);
+		pthread_mutex_unlock(&passthrough->lock);
+	} else if (atomic_load(&passthrough->wanted) &&
+		   cache_handout_ready(mount->cache, cache_object_id(object), true) &&
+		   !named->fresh) {
+		id = -ESTALE;
+	}
+	if (id == -ESTALE)
+		namespace_supersede(mount->ns, named->id);
+	return id;
+}
+
+void passthrough_release(struct mount *mount, uint64_t node)
+{
+	struct passthrough *passthrough = &mount->passthrough;
+	struct backing_file *file;
+
+	pthread_mutex_lock(&passthrough->lock);
+	HASH_FIND(hh, passthrough->files, &node, sizeof(node), file);
+	if (file && --file->opens == 0) {
+		HASH_DELETE(hh, passthrough->files, file);
+		backing_file_free(mount, file);
+	}
+	pthread_mutex_unlock(&passthrough->lock);
+}

@@ -1,0 +1,83 @@
+/*
+ * passthrough.h - which opens the kernel serves by itself, from a file on this node's SSD.
+ *
+ * The kernel's I/O modes are per inode: while a node is open in passthrough, a direct open of it,
+ *or one by another backing id, is EIO. So a node has one mode, and in passthrough one backing id
+ *for all its opens, registered at the first and closed after the last RELEASE. What must be opened
+ * otherwise than its node says (a file that has become complete; one that was evicted or has rotted
+ * under open handles) is answered with ESTALE: the kernel looks the name up again and is given a
+ * new node. The caller sees nothing of one ESTALE a call, and an error after two, so a node that
+ *has just been made gives none:
+ *
+ *	node is	   open	 verified  fresh    OPEN
+ *	direct	   any	 no	   any	    direct; verification is asked for
+ *	direct	   any	 yes	   yes	    direct
+ *	direct	   any	 yes	   no	    ESTALE; the next look-up gives a passthrough node
+ *	passthr.   no	 yes	   any	    passthrough
+ *	passthr.   no	 no	   any	    the node turns direct, since nobody has it open
+ *	passthr.   yes	 yes	   any	    passthrough, by the same backing id
+ *	passthr.   yes	 no	   yes	    passthrough still: its bytes are right, unless some were
+ *					    found bad meanwhile; then as below
+ *	passthr.   yes	 no	   no	    ESTALE; the next look-up gives a direct node
+ *
+ * Where something stands against it - the kernel, a right, the file system of a cache directory, a
+ * setting - files are opened the ordinary way, and passthrough_status() says what it is.
+ *
+ * Threads: any; a lock of its own, held while files are registered. Taken before the namespace's.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cache/cache.h"
+
+struct mount;
+struct namespace_file;
+struct backing_file;
+
+#define PASSTHROUGH_REASON_MAX 320
+
+struct passthrough {
+	_Atomic bool wanted; /* the setting */
+	pthread_mutex_t lock;
+	/* guarded by lock */
+	struct backing_file *files; /* by node id: those open now */
+	bool started;
+	bool possible;	 /* the kernel takes backing files */
+	unsigned usable; /* cache directories whose files it takes */
+	char reason[PASSTHROUGH_REASON_MAX];
+};
+
+void passthrough_init(struct passthrough *passthrough, bool wanted);
+
+/** passthrough_start() - the connection is there: finds out what is possible. */
+void passthrough_start(struct mount *mount);
+
+/** passthrough_reload() - the setting, for new opens. */
+void passthrough_reload(struct mount *mount, bool wanted);
+
+/** passthrough_fini() - closes the ids of who never sent a RELEASE. */
+void passthrough_fini(struct mount *mount);
+
+/** passthrough_wanted() - for a namespace's settings: whether @id's node shall be a passthrough
+ * one.
+ *  @context: the mount. */
+bool passthrough_wanted(void *context, const struct object_id *id);
+
+/**
+ * passthrough_open() - how node @file is to be opened.
+ * Return: a backing id above 0, for passthrough_release(); 0: the ordinary way; -ESTALE.
+ */
+int passthrough_open(struct mount *mount, const struct namespace_file *file,
+		     struct cache_object *object);
+
+/** passthrough_release() - one open of node @id by its backing id has ended. */
+void passthrough_release(struct mount *mount, uint64_t id);
+
+/** passthrough_status() - @out: "" when it is in use, or why it is not, or not everywhere.
+ *  Return: whether it is in use. */
+bool passthrough_status(struct mount *mount, char *out, size_t out_size);

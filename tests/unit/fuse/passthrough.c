@@ -1,0 +1,412 @@
+/*
+ * Tests of passthrough.h, with a test as the kernel: which opens it is asked to serve by itself, by
+ * which backing id, and what becomes of the nodes.
+ */
+#include "fuse/passthrough.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "tests/unit/fuse/kernel.h"
+
+#define SIZE		 100000
+#define OPEN_PASSTHROUGH (1u << 7)
+#define TRIES		 20000 /* of a millisecond */
+#define FRESH		 (11 * NS_PER_S)
+
+/* The kernel's table of backing files, as a test sees it. */
+static struct {
+	int next, open, error;
+	unsigned opens, closes;
+	char bytes[SIZE + 1]; /* of the last file registered */
+	ssize_t len;
+} table;
+
+static int table_open(int connection, int fd)
+{
+	(void)connection;
+	if (table.error)
+		return table.error;
+	table.len = pread(fd, table.bytes, sizeof(table.bytes), 0);
+	table.opens++;
+	table.open++;
+	return ++table.next;
+}
+
+static int table_close(int connection, int id)
+{
+	(void)connection;
+	CHECK(id > 0 && id <= table.next && table.open > 0);
+	table.closes++;
+	table.open--;
+	return 0;
+}
+
+static const struct channel_backing_ops table_ops = { .open = table_open, .close = table_close };
+
+static struct kernel kernel;
+static char path[400];
+static const struct channel_backing_ops *real_ops;
+
+static int make(uint32_t flags2, int error)
+{
+	char settings[1024];
+
+	real_ops = channel_backing_ops;
+	channel_backing_ops = &table_ops;
+	memset(&table, 0, sizeof(table));
+	table.error = error;
+	assert_non_null(getcwd(path, sizeof(path) - 32));
+	snprintf(path + strlen(path), 32, "/passthrough-XXXXXX");
+	assert_non_null(mkdtemp(path));
+	snprintf(settings, sizeof(settings),
+		 "memory = \"64 MiB\"; read_timeout = \"60 s\"; scrub = 0; "
+		 "directories = ( { path = \"%s/0\"; capacity = \"1 GiB\"; } );",
+		 path);
+	kernel_setup_with(&kernel, settings);
+	kernel.rig.config.passthrough = MOUNT_PASSTHROUGH_AUTO;
+	kernel.init_flags2 = flags2;
+	kernel_start(&kernel);
+	return 0;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	return make(~0u, 0);
+}
+
+static int remove_one(const char *name, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st, (void)type, (void)ftw;
+	return remove(name);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	kernel_stop(&kernel);
+	assert_int_equal(table.open, 0);
+	channel_backing_ops = real_ops;
+	return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static struct fuse_entry_out look_up(void)
+{
+	struct fuse_entry_out entry;
+
+	assert_int_equal(kernel_lookup(&kernel, 1, "a", &entry), 0);
+	assert_true(entry.nodeid != 0);
+	return entry;
+}
+
+/* OPEN. Return: the error; *out_id: the backing id, or 0: direct. */
+static int open_file(uint64_t node, uint64_t *out_handle, int *out_id)
+{
+	struct fuse_open_in in = { 0 };
+	struct fuse_open_out out;
+	int err = kernel_ask(&kernel, FUSE_OPEN, node, &in, sizeof(in));
+	int32_t id;
+
+	*out_handle = 0;
+	*out_id = 0;
+	if (err)
+		return err;
+	memcpy(&out, kernel.reply.data, sizeof(out));
+	memcpy(&id, kernel.reply.data + sizeof(out) - sizeof(id), sizeof(id));
+	*out_handle = out.fh;
+	*out_id = id;
+	assert_int_equal(!!(out.open_flags & OPEN_PASSTHROUGH), id != 0);
+	/* The kernel refuses any of these beside passthrough. */
+	assert_int_equal(!!(out.open_flags & FOPEN_DIRECT_IO), id == 0);
+	assert_int_equal(!!(out.open_flags & FOPEN_KEEP_CACHE), id == 0);
+	return 0;
+}
+
+static void release(uint64_t node, uint64_t handle)
+{
+	kernel_release(&kernel, FUSE_RELEASE, node, handle);
+}
+
+static uint64_t verified(void)
+{
+	uint64_t queued;
+
+	return cache_handout_count(kernel.cache, &queued);
+}
+
+static void wait_verified(void)
+{
+	for (unsigned tries = 0; verified() == 0; tries++) {
+		assert_true(tries < TRIES);
+		usleep(1000);
+	}
+}
+
+static void read_whole(uint64_t node, uint64_t handle)
+{
+	struct fuse_read_in in = { .fh = handle, .size = SIZE };
+	char expected[SIZE];
+
+	assert_int_equal(kernel_ask(&kernel, FUSE_READ, node, &in, sizeof(in)), 0);
+	assert_int_equal(kernel.reply_len, SIZE);
+	fake_bytes("e1", 0, expected, SIZE);
+	assert_memory_equal(kernel.reply.data, expected, SIZE);
+}
+
+/* "a" is whole on the SSD and verified. Return: its first node, a direct one that is open. */
+static uint64_t fill(uint64_t *out_handle)
+{
+	uint64_t node;
+	int id;
+
+	fake_put(&kernel.rig.fake, "a", SIZE, "e1");
+	node = look_up().nodeid;
+	assert_int_equal(open_file(node, out_handle, &id), 0);
+	assert_int_equal(id, 0);
+	read_whole(node, *out_handle);
+	assert_int_equal(cache_flush(kernel.cache, 20 * NS_PER_S), 0);
+	wait_verified();
+	return node;
+}
+
+/* The same, and the node that follows it, in passthrough mode. */
+static uint64_t fill_and_follow(void)
+{
+	uint64_t handle, node = fill(&handle);
+	struct fuse_entry_out entry;
+	int id;
+
+	assert_int_equal(open_file(node, &handle, &id), -ESTALE);
+	entry = look_up();
+	assert_int_not_equal(entry.nodeid, node);
+	return entry.nodeid;
+}
+
+static void test_open__complete_and_verified__estale_once_then_by_one_backing_id(void **state)
+{
+	uint64_t node, old, first, second;
+	struct fuse_entry_out before, after;
+	char expected[SIZE];
+	int id, again;
+
+	(void)state;
+	node = fill(&old);
+	before = look_up();
+	assert_int_equal(before.nodeid, node);
+	assert_int_equal(open_file(node, &first, &id), -ESTALE);
+	after = look_up();
+	assert_int_not_equal(after.nodeid, node);
+	assert_int_equal(after.attr.ino, before.attr.ino);
+	assert_int_equal(open_file(after.nodeid, &first, &id), 0);
+	assert_true(id > 0);
+	assert_int_equal(open_file(after.nodeid, &second, &again), 0);
+	assert_int_equal(again, id);
+	assert_int_equal(table.opens, 2); /* with the probe */
+	assert_int_equal(table.len, SIZE);
+	fake_bytes("e1", 0, expected, SIZE);
+	assert_memory_equal(table.bytes, expected, SIZE);
+	/* Who has it open in the other mode reads on. */
+	read_whole(node, old);
+	release(after.nodeid, first);
+	assert_int_equal(table.open, 1);
+	release(after.nodeid, second);
+	assert_int_equal(table.open, 0);
+	assert_int_equal(kernel_counter(&kernel, MOUNT_OPENS_PASSTHROUGH), 2);
+	assert_int_equal(kernel_counter(&kernel, MOUNT_PASSTHROUGH_BYTES), 2 * SIZE);
+	assert_int_equal(kernel_counter(&kernel, MOUNT_BACKING_FILES), 0);
+	/* No backing store was asked for the new node. */
+	assert_int_equal(kernel.rig.fake.heads, 1);
+	release(node, old);
+}
+
+static void test_lookup__of_a_verified_file__a_passthrough_node_at_once(void **state)
+{
+	struct fuse_forget_in forget = { .nlookup = 1 };
+	uint64_t node, handle;
+	int id;
+
+	(void)state;
+	node = fill(&handle);
+	release(node, handle);
+	kernel_send(&kernel, FUSE_FORGET, node, &forget, sizeof(forget));
+	clock_manual_advance(&kernel.rig.clock, FRESH);
+	node = look_up().nodeid;
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	assert_true(id > 0);
+	release(node, handle);
+	assert_int_equal(kernel_counter(&kernel, MOUNT_OPENS_STALE), 0);
+}
+
+static void test_open__the_kernel_takes_no_more__the_node_turns_direct_without_estale(void **state)
+{
+	uint64_t node, handle;
+	int id;
+
+	(void)state;
+	node = fill_and_follow();
+	table.error = -ENOMEM;
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	assert_int_equal(id, 0);
+	table.error = 0;
+	/* The mode is the node's as long as it is young, then another node has it. */
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	assert_int_equal(id, 0);
+	clock_manual_advance(&kernel.rig.clock, FRESH);
+	assert_int_equal(open_file(node, &handle, &id), -ESTALE);
+	node = look_up().nodeid;
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	assert_true(id > 0);
+}
+
+static void test_open__a_young_node__never_estale(void **state)
+{
+	uint64_t node, handle;
+	int id;
+
+	(void)state;
+	node = fill_and_follow();
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	assert_true(id > 0);
+	/* Not to be handed out any more, and still there is a file that its openers share. */
+	cache_handout_allow(kernel.cache, 0, false);
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	assert_true(id > 0);
+	clock_manual_advance(&kernel.rig.clock, FRESH);
+	assert_int_equal(open_file(node, &handle, &id), -ESTALE);
+	node = look_up().nodeid;
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	assert_int_equal(id, 0);
+}
+
+static void test_reload__off__for_new_opens(void **state)
+{
+	struct mount_config config = kernel.rig.config;
+	char reason[PASSTHROUGH_REASON_MAX];
+	uint64_t node, handle, other;
+	int id;
+
+	(void)state;
+	assert_true(mount_passthrough(kernel.mount, reason, sizeof(reason)));
+	assert_string_equal(reason, "");
+	node = fill_and_follow();
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	assert_true(id > 0);
+	config.passthrough = MOUNT_PASSTHROUGH_OFF;
+	mount_reload(kernel.mount, &config);
+	assert_false(mount_passthrough(kernel.mount, reason, sizeof(reason)));
+	assert_string_equal(reason, "mount.passthrough is off");
+	clock_manual_advance(&kernel.rig.clock, FRESH);
+	assert_int_equal(open_file(node, &other, &id), -ESTALE);
+	assert_int_equal(open_file(look_up().nodeid, &other, &id), 0);
+	assert_int_equal(id, 0);
+	assert_int_equal(table.open, 1);
+	release(node, handle);
+	assert_int_equal(table.open, 0);
+	mount_reload(kernel.mount, &kernel.rig.config);
+	assert_true(mount_passthrough(kernel.mount, reason, sizeof(reason)));
+}
+
+static void test_overwritten__open_in_passthrough__the_new_version_is_another_node(void **state)
+{
+	uint64_t node, handle, new, other;
+	int id;
+
+	(void)state;
+	node = fill_and_follow();
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	fake_put(&kernel.rig.fake, "a", SIZE, "e2");
+	clock_manual_advance(&kernel.rig.clock, 61 * NS_PER_S);
+	new = look_up().nodeid;
+	assert_int_not_equal(new, node);
+	assert_int_equal(open_file(node, &other, &id), -ESTALE);
+	assert_int_equal(open_file(new, &other, &id), 0);
+	assert_int_equal(id, 0);
+	assert_int_equal(table.open, 1);
+	release(node, handle);
+	assert_int_equal(table.open, 0);
+}
+
+static void check_ordinary(const char *expected)
+{
+	char reason[PASSTHROUGH_REASON_MAX];
+	uint64_t node, handle;
+	int id;
+
+	assert_false(mount_passthrough(kernel.mount, reason, sizeof(reason)));
+	assert_non_null(strstr(reason, expected));
+	fake_put(&kernel.rig.fake, "a", SIZE, "e1");
+	for (unsigned i = 0; i < 2; i++) {
+		node = look_up().nodeid;
+		assert_int_equal(open_file(node, &handle, &id), 0);
+		assert_int_equal(id, 0);
+		read_whole(node, handle);
+		release(node, handle);
+		assert_int_equal(cache_flush(kernel.cache, 20 * NS_PER_S), 0);
+		clock_manual_advance(&kernel.rig.clock, FRESH);
+	}
+	assert_int_equal(verified(), 0);
+}
+
+static void test_refused__status_says_why_and_files_are_served(void **state)
+{
+	static const struct {
+		uint32_t flags2;
+		int error;
+		const char *reason;
+	} rows[] = {
+		{ ~(1u << 5), 0, "6.9" },
+		{ ~0u, -EPERM, "CAP_SYS_ADMIN" },
+		{ ~0u, -ELOOP, "overlayfs" },
+		{ ~0u, -EOPNOTSUPP, "not supported" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+		make(rows[i].flags2, rows[i].error);
+		check_ordinary(rows[i].reason);
+		assert_int_equal(teardown(NULL), 0);
+	}
+}
+
+static void test_init__offered_or_not__is_answered_alike(void **state)
+{
+	uint32_t depth;
+
+	(void)state;
+	for (unsigned offered = 0; offered < 2; offered++) {
+		make(offered ? ~0u : ~(1u << 5), 0);
+		assert_int_equal(!!(kernel.init.flags2 & 1u << 5), offered);
+		memcpy(&depth, (char *)&kernel.init + offsetof(struct fuse_init_out, flags2) + 4,
+		       sizeof(depth));
+		assert_int_equal(depth, offered);
+		assert_int_equal(teardown(NULL), 0);
+	}
+}
+
+#define ROW(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_init__offered_or_not__is_answered_alike),
+		ROW(test_open__complete_and_verified__estale_once_then_by_one_backing_id),
+		ROW(test_lookup__of_a_verified_file__a_passthrough_node_at_once),
+		ROW(test_open__the_kernel_takes_no_more__the_node_turns_direct_without_estale),
+		ROW(test_open__a_young_node__never_estale),
+		ROW(test_reload__off__for_new_opens),
+		ROW(test_overwritten__open_in_passthrough__the_new_version_is_another_node),
+		cmocka_unit_test(test_refused__status_says_why_and_files_are_served),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
