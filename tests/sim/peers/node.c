@@ -102,12 +102,10 @@ static void stage_finish(void *context, struct cache_stage *stage)
 {
 	struct model_node *node = context;
 
-	if (node->world->mutant == MUTANT_LEAK)
-		return;
 	for (unsigned i = 0; i < MODEL_LEASES_MAX; i++)
 		if (node->leases[i].stage == stage)
 			node->leases[i].stage = NULL;
-	if (node->world->mutant != MUTANT_LEASE)
+	if (node->world->mutant != MUTANT_LEASE && node->world->mutant != MUTANT_LEAK)
 		cache_stage_finish(stage);
 }
 
