@@ -159,8 +159,8 @@ class Disks(case.Case):
         each = self.start_filled(directories=directories)
         self.check_reads(each)
         self.assertEqual(each.counter("s3", "gets"), 0)
-        used = [directory["used"] for directory in each.status()["directories"]]
-        self.assertGreater(min(used), self.total // 10)
+        objects = [directory["objects"] for directory in each.status()["directories"]]
+        self.assertGreater(min(objects), len(self.digests) // 10)
         disk.fail()
         self.check_reads(each)
         self.assertEqual(self.directory_state(each, 1), "ok")
