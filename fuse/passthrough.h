@@ -2,12 +2,12 @@
  * passthrough.h - which opens the kernel serves by itself, from a file on this node's SSD.
  *
  * The kernel's I/O modes are per inode: while a node is open in passthrough, a direct open of it,
- *or one by another backing id, is EIO. So a node has one mode, and in passthrough one backing id
- *for all its opens, registered at the first and closed after the last RELEASE. What must be opened
+ * or one by another backing id, is EIO. So a node has one mode, and in passthrough one backing id
+ * for all its opens, registered at the first and closed after the last RELEASE. What must be opened
  * otherwise than its node says (a file that has become complete; one that was evicted or has rotted
  * under open handles) is answered with ESTALE: the kernel looks the name up again and is given a
  * new node. The caller sees nothing of one ESTALE a call, and an error after two, so a node that
- *has just been made gives none:
+ * has just been made gives none:
  *
  *	node is	   open	 verified  fresh    OPEN
  *	direct	   any	 no	   any	    direct; verification is asked for

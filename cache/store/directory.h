@@ -10,7 +10,7 @@
  * Threads of a directory: the ring (all direct I/O, verification, done()), the writer (makes files,
  * appends to segments), the committer (groups), the keeper (eviction, sweep, probes, opening
  * again), the verifier (handout/). A call that uses the open directory is between directory_enter()
- *and directory_leave().
+ * and directory_leave().
  */
 #pragma once
 
