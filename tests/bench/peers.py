@@ -14,6 +14,7 @@ referral to those that have a block by now. The busiest link, beside the mean of
 import json
 import os
 import pathlib
+import random
 import subprocess
 import sys
 import time
@@ -150,12 +151,14 @@ class PeersBench:
         self.bench.say(f"{line}: {who} {value:,.{decimals}f} {unit}")
 
     def make_data(self, **files):
-        """A directory with files of random bytes, name=length."""
+        """A directory with files of random bytes, name=length: the same in each repetition, so that
+        what is read can be compared."""
         data = self.folder("data")
         for name, length in files.items():
+            source = random.Random(name)
             with open(data / name, "wb") as stream:
                 while length:
-                    length -= stream.write(os.urandom(min(length, 8 * MIB)))
+                    length -= stream.write(source.randbytes(min(length, 8 * MIB)))
         return data
 
     # --- without FUSE
