@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "cache/backing.h"
+#include "tests/unit/cache/peer/wire_closely.h"
 
 #define REQUEST UINT64_C(0x1122334455667788)
 
@@ -321,27 +322,6 @@ static void assert_message_equal(const struct peer_message *a, const struct peer
 	case PEER_REPORT:
 		fail_msg("none of this file's samples");
 	}
-}
-
-/* Decodes from memory of exactly that length, so that a sanitizer sees a byte read beyond it.
- * Return: what decoding says; when 0, the message was seen to encode to the same bytes. */
-static int decode_closely(const uint8_t *data, size_t len)
-{
-	static struct peer_message message;
-	static uint8_t again[TRANSPORT_MESSAGE_MAX];
-	uint8_t *copy = malloc(len ? len : 1);
-	int error;
-
-	memcpy(copy, data, len);
-	error = peer_message_decode(copy, len, &message);
-	if (!error) {
-		assert_int_equal(peer_message_encode(&message, again), len);
-		assert_memory_equal(again, copy, len);
-	} else {
-		assert_true(error == -EBADMSG || error == -EPROTONOSUPPORT);
-	}
-	free(copy);
-	return error;
 }
 
 static void test_decode__each_message__is_what_was_encoded(void **state)

@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "cache/backing.h"
 #include "cache/peer/wire.h"
+#include "tests/unit/cache/peer/wire_closely.h"
 
 #define REQUEST UINT64_C(0x1122334455667788)
 
@@ -265,28 +266,6 @@ static void assert_report_equal(const struct peer_report *a, const struct peer_r
 	}
 	if (a->form == PEER_REPORT_DONE)
 		assert_done_equal(a, b);
-}
-
-/* From memory of exactly that length, so that a sanitizer sees a byte read beyond it. Return: what
- * decoding says; when 0, the message was seen to encode to the same bytes. */
-static int decode_closely(const uint8_t *data, size_t len)
-{
-	static struct peer_message message;
-	static uint8_t again[TRANSPORT_MESSAGE_MAX];
-	uint8_t *copy = malloc(len ? len : 1);
-	int error;
-
-	assert_non_null(copy);
-	memcpy(copy, data, len);
-	error = peer_message_decode(copy, len, &message);
-	if (!error) {
-		assert_int_equal(peer_message_encode(&message, again), len);
-		assert_memory_equal(again, copy, len);
-	} else {
-		assert_true(error == -EBADMSG || error == -EPROTONOSUPPORT);
-	}
-	free(copy);
-	return error;
 }
 
 static void test_decode__each_message__is_what_was_encoded(void **state)
