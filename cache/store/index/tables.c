@@ -254,23 +254,39 @@ int index_object_next(struct index_txn *txn, const struct object_id *from, struc
 	return error;
 }
 
+/* A cursor at the first key from @first on. Return: 0; -ENOENT there is none; -EIO ...: then there
+ * is no cursor to close. */
+static int cursor_seek(struct index_txn *txn, unsigned table, struct key *first,
+		       MDB_cursor **out_cursor, MDB_val *key, MDB_val *value)
+{
+	int error = mdb_cursor_open(txn->txn, txn->tables[table], out_cursor);
+
+	if (error)
+		return index_error(error);
+	*key = (MDB_val){ .mv_size = first->len, .mv_data = first->bytes };
+	error = index_error(mdb_cursor_get(*out_cursor, key, value, MDB_SET_RANGE));
+	if (error)
+		mdb_cursor_close(*out_cursor);
+	return error;
+}
+
+static bool is_block_of(const MDB_val *key, const struct object_id *id)
+{
+	return key->mv_size == BLOCK_KEY_LEN && memcmp(key->mv_data, id->bytes, OBJECT_ID_LEN) == 0;
+}
+
 int index_block_list(struct index_txn *txn, const struct object_id *id, uint64_t from,
 		     uint64_t *out_blocks, unsigned max)
 {
 	struct key first = block_key(id, from);
-	MDB_val key = { .mv_size = first.len, .mv_data = first.bytes };
 	MDB_cursor *cursor;
-	MDB_val value;
+	MDB_val key = { 0 }, value;
 	unsigned count = 0;
-	int error = mdb_cursor_open(txn->txn, txn->tables[INDEX_BLOCKS], &cursor);
+	int error = cursor_seek(txn, INDEX_BLOCKS, &first, &cursor, &key, &value);
 
 	if (error)
-		return index_error(error);
-	error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE));
-	while (!error && count < max) {
-		if (key.mv_size != BLOCK_KEY_LEN ||
-		    memcmp(key.mv_data, id->bytes, OBJECT_ID_LEN) != 0)
-			break;
+		return error == -ENOENT ? 0 : error;
+	while (!error && count < max && is_block_of(&key, id)) {
 		out_blocks[count++] = get_be((uint8_t *)key.mv_data + OBJECT_ID_LEN, 8);
 		error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_NEXT));
 	}
@@ -281,19 +297,14 @@ int index_block_list(struct index_txn *txn, const struct object_id *id, uint64_t
 int index_block_delete_some(struct index_txn *txn, const struct object_id *id, unsigned max)
 {
 	struct key first = block_key(id, 0);
-	MDB_val key = { .mv_size = first.len, .mv_data = first.bytes };
 	MDB_cursor *cursor;
-	MDB_val value;
+	MDB_val key = { 0 }, value;
 	unsigned count = 0;
-	int error = mdb_cursor_open(txn->txn, txn->tables[INDEX_BLOCKS], &cursor);
+	int error = cursor_seek(txn, INDEX_BLOCKS, &first, &cursor, &key, &value);
 
 	if (error)
-		return index_error(error);
-	error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE));
-	while (!error && count < max) {
-		if (key.mv_size != BLOCK_KEY_LEN ||
-		    memcmp(key.mv_data, id->bytes, OBJECT_ID_LEN) != 0)
-			break;
+		return error == -ENOENT ? 0 : error;
+	while (!error && count < max && is_block_of(&key, id)) {
 		error = index_error(mdb_cursor_del(cursor, 0));
 		if (error)
 			break;
@@ -311,15 +322,13 @@ int index_member_list(struct index_txn *txn, enum index_member kind, uint32_t nu
 		      const struct object_id *from, struct object_id *out_ids, unsigned max)
 {
 	struct key first = member_key(kind, number, from);
-	MDB_val key = { .mv_size = first.len, .mv_data = first.bytes };
 	MDB_cursor *cursor;
-	MDB_val value;
+	MDB_val key = { 0 }, value;
 	unsigned count = 0;
-	int error = mdb_cursor_open(txn->txn, txn->tables[INDEX_MEMBERS], &cursor);
+	int error = cursor_seek(txn, INDEX_MEMBERS, &first, &cursor, &key, &value);
 
 	if (error)
-		return index_error(error);
-	error = index_error(mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE));
+		return error == -ENOENT ? 0 : error;
 	while (!error && count < max) {
 		if (key.mv_size != MEMBER_KEY_LEN || memcmp(key.mv_data, first.bytes, 5) != 0)
 			break;
@@ -336,7 +345,7 @@ static int each_number(struct index_txn *txn, enum index_table table,
 		       void *context)
 {
 	MDB_cursor *cursor;
-	MDB_val key, value;
+	MDB_val key = { 0 }, value;
 	int error = mdb_cursor_open(txn->txn, txn->tables[table], &cursor);
 
 	if (error)
@@ -414,7 +423,7 @@ static int walk_table(struct index_txn *txn, enum index_table table)
 {
 	volatile uint8_t last = 0;
 	MDB_cursor *cursor;
-	MDB_val key, value;
+	MDB_val key = { 0 }, value;
 	int error = mdb_cursor_open(txn->txn, txn->tables[table], &cursor);
 
 	if (error)
