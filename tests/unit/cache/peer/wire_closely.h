@@ -1,6 +1,6 @@
 /*
- * wire_closely.h - decoding any bytes as a message, for the tests of the wire: from memory of exactly
- * that length, so that a sanitizer sees a byte read beyond it.
+ * wire_closely.h - decoding any bytes as a message, for the tests of the wire: from memory of
+ * exactly that length, so that a sanitizer sees a byte read beyond it.
  */
 #pragma once
 
