@@ -12,6 +12,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "cache/peer/inside.h"
+#include "tests/unit/cache/peer/host.h"
 
 #define STEP_NS_MAX (20 * NS_PER_MS) /* transports have times of their own */
 
@@ -358,30 +359,20 @@ static void transport_start(struct rig_node *node)
 	struct rig *rig = node->rig;
 	const struct transport_environment environment = {
 		.clock = &rig->clock.clock,
-		.seed = node->number,
 		.identity = &node->identity,
 		.events = { .context = node, .message = told_message, .down = told_down },
 	};
-	char problem[TRANSPORT_PROBLEM_MAX] = "";
-	struct transport_config config;
-	struct address address;
+	struct transport_config config = host_config();
 
-	assert_int_equal(option_defaults(&transport_options, &config), 0);
-	free(config.listen);
-	config.listen = NULL;
-	config.numa = false;
-	config.retry_min = config.retry_max = NS_PER_MS;
 	config.peers_connected_max = RIG_NODES_MAX;
-	if (loop_transport_open(rig->network, node->number, &config, &environment, &node->transport,
-				problem, sizeof(problem)))
-		fail_msg("open: %s", problem);
-	assert_int_equal(transport_listen(node->transport, &address, problem, sizeof(problem)), 0);
+	node->transport = host_open(rig->network, node->number, &config, &environment);
+	host_listen(node->transport);
 }
 
 static void identity_fill(struct rig_node *node)
 {
 	snprintf(node->identity.cluster, sizeof(node->identity.cluster), "rig");
-	memset(node->identity.member.bytes, (int)node->number + 1, MEMBER_ID_LEN);
+	node->identity.member = host_member(node->number);
 	node->identity.boot++;
 	node->identity.ring = node->rig->ring;
 }
@@ -395,14 +386,7 @@ static void neighbours_start(struct rig_node *node)
 	};
 
 	assert_int_equal(neighbours_create(&setup, &node->neighbours), 0);
-	for (unsigned i = 0; i < node->rig->node_count; i++) {
-		struct member_id id;
-		struct address address = loop_address(i);
-
-		memset(id.bytes, (int)i + 1, MEMBER_ID_LEN);
-		if (i != node->number)
-			assert_int_equal(neighbours_update(node->neighbours, &id, &address), 0);
-	}
+	host_introduce(node->neighbours, node->number, node->rig->node_count);
 }
 
 static void carry(void *context, struct catalog_job *job)
@@ -516,7 +500,7 @@ static void place(struct placement *placement, unsigned count, unsigned without)
 		if (i == without)
 			continue;
 		members[used] = (struct placement_member){ .weight = UINT64_C(1) << 30 };
-		memset(members[used++].id.bytes, (int)i + 1, MEMBER_ID_LEN);
+		members[used++].id = host_member(i);
 	}
 	assert_int_equal(placement_update(placement, members, used, NULL), 0);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/unit/cache/peer/host.h"
 #include "tests/unit/cache/peer/inquiry_rig.h"
 
 static int setup(void **state)
@@ -102,7 +103,7 @@ static void test_start__holdings__of_another_and_of_itself(void **state)
 
 static void check_take(struct rig *rig, unsigned asker, unsigned asked)
 {
-	struct member_id from = rig_member(asker);
+	struct member_id from = host_member(asker);
 	struct rig_question question;
 
 	rig_ask(&rig->nodes[asker], asked, PEER_TOPIC_TAKE, &question);
@@ -187,7 +188,7 @@ static void test_start__breaker_is_open__is_spared(void **state)
 {
 	struct rig *rig = *state;
 	struct rig_node *node = &rig->nodes[0];
-	struct member_id id = rig_member(1);
+	struct member_id id = host_member(1);
 	struct neighbour *neighbour = neighbours_find(node->neighbours, &id);
 	struct rig_question question;
 
@@ -359,7 +360,7 @@ static void test_down__asker__is_told_and_the_answerer_gives_up(void **state)
 static void test_tick__member_is_removed__ends_it(void **state)
 {
 	struct rig *rig = *state;
-	struct member_id id = rig_member(1);
+	struct member_id id = host_member(1);
 	struct rig_question question;
 
 	rig_hold(&rig->nodes[1], true);

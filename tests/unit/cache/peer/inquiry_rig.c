@@ -13,18 +13,11 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "cache/peer/inside.h"
+#include "tests/unit/cache/peer/host.h"
 
 #define ARENA_LEN ((size_t)64 << 10)
 #define STEP_NS	  NS_PER_MS
 #define BOUND_NS  (30 * NS_PER_S) /* by the machine's clock */
-
-struct member_id rig_member(unsigned number)
-{
-	struct member_id id;
-
-	memset(id.bytes, (int)number + 1, sizeof(id.bytes));
-	return id;
-}
 
 /* --- its answers, on clerks' threads */
 
@@ -158,31 +151,18 @@ static void transport_start(struct rig_node *node)
 	struct rig *rig = node->rig;
 	const struct transport_environment environment = {
 		.clock = &rig->clock.clock,
-		.seed = node->number,
 		.identity = &node->identity,
 		.events = { .context = node, .message = told_message, .down = told_down },
 	};
-	char problem[TRANSPORT_PROBLEM_MAX] = "";
-	struct transport_config config;
-	struct address address;
-	uint32_t region;
+	struct transport_config config = host_config();
 
-	assert_int_equal(option_defaults(&transport_options, &config), 0);
-	free(config.listen);
-	config.listen = NULL;
-	config.numa = false;
-	config.retry_min = config.retry_max = NS_PER_MS;
-	assert_int_equal(loop_transport_open(rig->network, node->number, &config, &environment,
-					     &node->transport, problem, sizeof(problem)),
-			 0);
+	node->transport = host_open(rig->network, node->number, &config, &environment);
 	node->arena =
 		mmap(NULL, ARENA_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_true(node->arena != MAP_FAILED);
-	assert_int_equal(transport_region_add(node->transport, node->arena, ARENA_LEN,
-					      TRANSPORT_READABLE, &region, problem,
-					      sizeof(problem)),
-			 0);
-	assert_int_equal(transport_listen(node->transport, &address, problem, sizeof(problem)), 0);
+	host_add_region(node->transport, node->arena, ARENA_LEN, TRANSPORT_READABLE,
+			PEER_REGION_ARENA);
+	host_listen(node->transport);
 }
 
 static void neighbours_start(struct rig_node *node)
@@ -194,13 +174,7 @@ static void neighbours_start(struct rig_node *node)
 	};
 
 	assert_int_equal(neighbours_create(&setup, &node->neighbours), 0);
-	for (unsigned i = 0; i < RIG_NODES; i++) {
-		struct member_id id = rig_member(i);
-		struct address address = loop_address(i);
-
-		if (i != node->number)
-			assert_int_equal(neighbours_update(node->neighbours, &id, &address), 0);
-	}
+	host_introduce(node->neighbours, node->number, RIG_NODES);
 }
 
 static void node_start(struct rig_node *node)
@@ -208,7 +182,7 @@ static void node_start(struct rig_node *node)
 	struct inquiry_setup setup = {
 		.config = &node->rig->config,
 		.clock = &node->rig->clock.clock,
-		.self = rig_member(node->number),
+		.self = host_member(node->number),
 		.answers = { node, summary, holdings, take },
 		.wake = woken,
 	};
@@ -359,12 +333,12 @@ void rig_ask_for(struct rig_node *asker, unsigned asked, enum peer_topic topic, 
 		 struct rig_question *question)
 {
 	*question = (struct rig_question){
-		.inquiry = { .member = rig_member(asked),
+		.inquiry = { .member = host_member(asked),
 			     .asked = { .topic = topic,
 					.version = { "s3", "b", "k/1", "\"e\"", 4097 },
 					.dataset = "/d",
 					.take = { .first = 8, .blocks = 0x17 },
-					.measure = { .target = rig_member(2),
+					.measure = { .target = host_member(2),
 						     .duration_ms = 20,
 						     .bytes = 64 << 10,
 						     .read_len = 4096,

@@ -104,6 +104,3 @@ void rig_ask_for(struct rig_node *asker, unsigned asked, enum peer_topic topic, 
 
 /** rig_await() - rig_until() it is done, once. */
 void rig_await(struct rig *rig, struct rig_question *question);
-
-/** rig_member() - the id of node @number. */
-struct member_id rig_member(unsigned number);

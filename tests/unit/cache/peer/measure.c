@@ -16,6 +16,7 @@
 #include "fabric/keyring.h"
 #include "fabric/transport/loop.h"
 #include "tests/unit/base/allocation_fault.h"
+#include "tests/unit/cache/peer/host.h"
 
 #define ARENA_LEN   ((size_t)1 << 20)
 #define TARGETS	    2
@@ -52,14 +53,6 @@ static uint64_t now(void)
 	return clock_now_ns(&manual.clock);
 }
 
-static struct member_id member(unsigned number)
-{
-	struct member_id id;
-
-	memset(id.bytes, (int)number + 1, sizeof(id.bytes));
-	return id;
-}
-
 /* A tenth of a millisecond each way: a second is some thousand READs, and not millions. */
 static struct loop_faults usual_faults(void)
 {
@@ -76,33 +69,22 @@ static void open_node(unsigned number)
 	struct node *node = &nodes[number];
 	struct transport_environment environment = {
 		.clock = &manual.clock,
-		.seed = number,
 		.identity = &node->identity,
 		.counters = number ? NULL : &transport_counters,
 	};
-	struct transport_config transport_config;
-	char problem[TRANSPORT_PROBLEM_MAX];
-	struct address address;
-	uint32_t region;
+	struct transport_config transport_config = host_config();
 
 	node->identity = (struct identity){ .cluster = "c", .ring = ring };
-	node->identity.member = member(number);
-	assert_int_equal(option_defaults(&transport_options, &transport_config), 0);
+	node->identity.member = host_member(number);
 	transport_config.reads_max = READS_MAX;
 	transport_config.retry_min = 20 * NS_PER_MS;
 	transport_config.retry_max = 200 * NS_PER_MS;
 	transport_config.connect_timeout = NS_PER_S;
 	transport_config.slice_len = 64 << 10;
-	assert_int_equal(loop_transport_open(network, number, &transport_config, &environment,
-					     &node->transport, problem, sizeof(problem)),
-			 0);
-	option_free(&transport_options, &transport_config);
-	assert_int_equal(transport_region_add(node->transport, node->arena, ARENA_LEN,
-					      TRANSPORT_READABLE, &region, problem,
-					      sizeof(problem)),
-			 0);
-	assert_int_equal(region, PEER_REGION_ARENA);
-	assert_int_equal(transport_listen(node->transport, &address, problem, sizeof(problem)), 0);
+	node->transport = host_open(network, number, &transport_config, &environment);
+	host_add_region(node->transport, node->arena, ARENA_LEN, TRANSPORT_READABLE,
+			PEER_REGION_ARENA);
+	host_listen(node->transport);
 }
 
 static void close_node(unsigned number)
@@ -133,7 +115,7 @@ static int setup(void **state)
 					 .counters = &counters,
 					 .evidence = on_evidence };
 	struct loop_faults faults = usual_faults();
-	struct member_id self = member(0);
+	struct member_id self = host_member(0);
 
 	(void)state;
 	log_set_level(LOG_LEVEL_ERROR);
@@ -156,7 +138,7 @@ static int setup(void **state)
 	plan.transport = nodes[0].transport;
 	assert_int_equal(neighbours_create(&plan, &neighbours), 0);
 	for (unsigned i = 1; i <= TARGETS; i++) {
-		struct member_id id = member(i);
+		struct member_id id = host_member(i);
 		struct address address = loop_address(i);
 
 		assert_int_equal(neighbours_update(neighbours, &id, &address), 0);
@@ -237,7 +219,7 @@ static void asked_done(struct measurement *measurement)
 static struct measurement usual(unsigned target)
 {
 	return (struct measurement){
-		.asked = { .target = member(target),
+		.asked = { .target = host_member(target),
 			   .duration_ms = 1000,
 			   .bytes = 1 << 20,
 			   .read_len = 16 << 10,
@@ -457,7 +439,7 @@ static void test_measure__another_cluster_answers__is_refused(void **state)
 
 static void test_measure__back_off_of_an_earlier_failure__is_waited_for(void **state)
 {
-	struct member_id id = member(1);
+	struct member_id id = host_member(1);
 	struct transport_peer *peer;
 	struct measurement measurement;
 	struct asked asked;
@@ -551,7 +533,7 @@ static void test_measure__target_dies_half_way__ends_at_once(void **state)
 
 static void test_measure__target_leaves_the_cluster__ends_at_once(void **state)
 {
-	struct member_id id = member(1);
+	struct member_id id = host_member(1);
 	struct measurement measurement = usual(1);
 	struct asked asked;
 
@@ -763,7 +745,7 @@ static void test_measure__no_memory_to_land_in__the_next_one_tries_again(void **
 
 static void test_measure_create__no_memory__says_so(void **state)
 {
-	struct member_id self = member(0);
+	struct member_id self = host_member(0);
 	struct measure *none = NULL;
 
 	(void)state;

@@ -15,6 +15,7 @@
 #include "fabric/keyring.h"
 #include "fabric/transport/loop.h"
 #include "tests/unit/base/allocation_fault.h"
+#include "tests/unit/cache/peer/host.h"
 
 static struct clock_manual manual;
 static struct loop_network *network;
@@ -63,13 +64,9 @@ static void open_transport(void)
 	const struct transport_environment environment = { .clock = &manual.clock,
 							   .identity = &identity };
 	struct transport_config transport_config;
-	char problem[TRANSPORT_PROBLEM_MAX];
 
 	assert_int_equal(option_defaults(&transport_options, &transport_config), 0);
-	assert_int_equal(loop_transport_open(network, 0, &transport_config, &environment,
-					     &transport, problem, sizeof(problem)),
-			 0);
-	option_free(&transport_options, &transport_config);
+	transport = host_open(network, 0, &transport_config, &environment);
 }
 
 static int setup(void **state)

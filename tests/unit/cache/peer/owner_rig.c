@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "tests/unit/cache/peer/host.h"
 
 #define OWNER_NUMBER 0
 #define STEP_NS_MAX  (2 * NS_PER_MS)
@@ -81,24 +82,13 @@ static struct transport *open_transport(struct rig *rig, unsigned number,
 {
 	const struct transport_environment environment = {
 		.clock = &rig->clock.clock,
-		.seed = number,
 		.identity = identity,
 		.events = *events,
 	};
-	char problem[TRANSPORT_PROBLEM_MAX] = "";
-	struct transport_config config;
-	struct transport *transport;
-	struct address address;
+	struct transport_config config = host_config();
+	struct transport *transport = host_open(rig->network, number, &config, &environment);
 
-	assert_int_equal(option_defaults(&transport_options, &config), 0);
-	free(config.listen);
-	config.listen = NULL;
-	config.retry_min = config.retry_max = NS_PER_MS;
-	config.numa = false;
-	if (loop_transport_open(rig->network, number, &config, &environment, &transport, problem,
-				sizeof(problem)))
-		fail_msg("open: %s", problem);
-	assert_int_equal(transport_listen(transport, &address, problem, sizeof(problem)), 0);
+	host_listen(transport);
 	return transport;
 }
 

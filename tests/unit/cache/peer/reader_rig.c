@@ -11,6 +11,7 @@
 
 #include "base/digest.h"
 #include "base/log.h"
+#include "tests/unit/cache/peer/host.h"
 
 #define OBJECT_BLOCKS	UINT64_C(1000000)
 #define PATIENCE_NS	(300 * NS_PER_S)
@@ -36,14 +37,6 @@ struct rig_owner *rig_owner(struct rig *rig, unsigned number)
 {
 	assert_in_range(number, 1, rig->owner_count);
 	return &rig->owners[number];
-}
-
-static struct member_id member(unsigned number)
-{
-	struct member_id id;
-
-	memset(id.bytes, (int)number + 1, sizeof(id.bytes));
-	return id;
 }
 
 /* --- bytes of the object */
@@ -358,9 +351,8 @@ static uint8_t *map(void)
 
 static struct transport_config transport_config_of(const struct rig *rig)
 {
-	struct transport_config config;
+	struct transport_config config = host_config();
 
-	assert_int_equal(option_defaults(&transport_options, &config), 0);
 	config.retry_min = 20 * NS_PER_MS;
 	config.retry_max = 200 * NS_PER_MS;
 	config.connect_timeout = NS_PER_S;
@@ -369,50 +361,26 @@ static struct transport_config transport_config_of(const struct rig *rig)
 	return config;
 }
 
-static void open_transport(struct rig *rig, unsigned number, const struct identity *identity,
-			   const struct transport_events *events, struct counters *counters,
-			   struct transport **out)
+static struct transport *open_transport(struct rig *rig, unsigned number,
+					const struct identity *identity,
+					const struct transport_events *events,
+					struct counters *counters)
 {
 	struct transport_config config = transport_config_of(rig);
 	const struct transport_environment environment = {
 		.clock = &rig->clock.clock,
-		.seed = number,
 		.identity = identity,
 		.events = *events,
 		.counters = counters,
 	};
-	char problem[TRANSPORT_PROBLEM_MAX];
 
-	assert_int_equal(loop_transport_open(rig->network, number, &config, &environment, out,
-					     problem, sizeof(problem)),
-			 0);
-	option_free(&transport_options, &config);
-}
-
-static void add_region(struct transport *transport, void *base, size_t len,
-		       enum transport_access access, uint32_t expected)
-{
-	char problem[TRANSPORT_PROBLEM_MAX];
-	uint32_t region;
-
-	assert_int_equal(transport_region_add(transport, base, len, access, &region, problem,
-					      sizeof(problem)),
-			 0);
-	assert_int_equal(region, expected);
-}
-
-static void listen_at(struct transport *transport)
-{
-	char problem[TRANSPORT_PROBLEM_MAX];
-	struct address address;
-
-	assert_int_equal(transport_listen(transport, &address, problem, sizeof(problem)), 0);
+	return host_open(rig->network, number, &config, &environment);
 }
 
 static void name_node(struct rig *rig, struct identity *identity, unsigned number)
 {
 	snprintf(identity->cluster, sizeof(identity->cluster), "rig");
-	identity->member = member(number);
+	identity->member = host_member(number);
 	identity->ring = rig->ring;
 	identity->boot = random_u64(&rig->random);
 }
@@ -434,12 +402,12 @@ void rig_start(struct rig_owner *owner)
 		window_directory_create(RIG_ARENA_LEN, &owner->id, owner->epoch, &owner->directory),
 		0);
 	assert_int_equal(outbox_create(&rig->clock.clock, 512, &owner->outbox), 0);
-	open_transport(rig, owner->number, &owner->identity, &events, NULL, &owner->transport);
+	owner->transport = open_transport(rig, owner->number, &owner->identity, &events, NULL);
 	memory = window_directory_memory(owner->directory, &len);
-	add_region(owner->transport, owner->arena, RIG_ARENA_LEN, TRANSPORT_READABLE,
-		   PEER_REGION_ARENA);
-	add_region(owner->transport, memory, len, TRANSPORT_READABLE, PEER_REGION_DIRECTORY);
-	listen_at(owner->transport);
+	host_add_region(owner->transport, owner->arena, RIG_ARENA_LEN, TRANSPORT_READABLE,
+			PEER_REGION_ARENA);
+	host_add_region(owner->transport, memory, len, TRANSPORT_READABLE, PEER_REGION_DIRECTORY);
+	host_listen(owner->transport);
 }
 
 static void stop_owner(struct rig_owner *owner)
@@ -470,7 +438,7 @@ static void make_owner(struct rig *rig, unsigned number)
 
 	owner->rig = rig;
 	owner->number = number;
-	owner->id = member(number);
+	owner->id = host_member(number);
 	owner->arena = map();
 	rig_start(owner);
 	assert_int_equal(neighbours_update(rig->neighbours, &owner->id, &address), 0);
@@ -518,11 +486,11 @@ static void make_node(struct rig *rig)
 						 .down = reader_told_down };
 
 	name_node(rig, &rig->identity, 0);
-	rig->self = member(0);
+	rig->self = host_member(0);
 	rig->arena = map();
 	assert_int_equal(transport_counters_init(&rig->transport_counters), 0);
-	open_transport(rig, 0, &rig->identity, &events, &rig->transport_counters, &rig->transport);
-	add_region(rig->transport, rig->arena, RIG_ARENA_LEN, TRANSPORT_READABLE, 0);
+	rig->transport = open_transport(rig, 0, &rig->identity, &events, &rig->transport_counters);
+	host_add_region(rig->transport, rig->arena, RIG_ARENA_LEN, TRANSPORT_READABLE, 0);
 	assert_int_equal(outbox_create(&rig->clock.clock, 512, &rig->outbox), 0);
 }
 
@@ -554,7 +522,7 @@ static void make_reader(struct rig *rig)
 	setup.neighbours = rig->neighbours;
 	assert_int_equal(reader_create(&setup, &rig->reader), 0);
 	scratch = reader_scratch(rig->reader, &len);
-	add_region(rig->transport, scratch, len, TRANSPORT_LANDING, 1);
+	host_add_region(rig->transport, scratch, len, TRANSPORT_LANDING, 1);
 }
 
 void rig_place(struct rig *rig, const struct rig_plan *plan)
@@ -566,9 +534,10 @@ void rig_place(struct rig *rig, const struct rig_plan *plan)
 	for (unsigned i = plan->guest ? 1 : 0; i <= (plan->alone ? 0 : rig->owner_count); i++) {
 		bool is_new = i ? i + plan->newcomers > rig->owner_count : plan->newcomer;
 
-		members[count++] = (struct placement_member){
-			.id = member(i), .weight = 1 << 30, .storing_since_ns = is_new ? now_ns : 1
-		};
+		members[count++] =
+			(struct placement_member){ .id = host_member(i),
+						   .weight = 1 << 30,
+						   .storing_since_ns = is_new ? now_ns : 1 };
 	}
 	assert_int_equal(placement_update(rig->placement, members, count, NULL), 0);
 	rig->placement_changed = true;
@@ -801,7 +770,7 @@ enum peer_outcome rig_get(struct rig *rig, uint64_t block)
 
 static bool is_member(const struct placement_member *ranked, int number)
 {
-	struct member_id id = member((unsigned)number);
+	struct member_id id = host_member((unsigned)number);
 
 	return number < 0 || member_id_equal(&ranked->id, &id);
 }
