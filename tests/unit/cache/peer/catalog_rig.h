@@ -131,6 +131,10 @@ uint64_t rig_count(const struct rig_node *node, enum peers_counter counter);
 unsigned rig_lists(const struct rig *rig);
 unsigned rig_heads(const struct rig *rig);
 
+/** rig_page() - what the store has of the page that @list asks for goes to its entry(). Return: the
+ *  index of the key behind it. */
+unsigned rig_page(const struct rig *rig, struct backing_list *list);
+
 /** rig_prefix_of() - a prefix whose first page, of 1000 keys, @number owns; @variant: which. */
 void rig_prefix_of(struct rig *rig, unsigned number, unsigned variant, char out[64]);
 
@@ -152,3 +156,28 @@ void rig_list_expect(struct rig *rig, const struct rig_list *list, int status);
 
 void rig_head(struct rig_node *node, struct rig_head *head, const char *key, const char *refused);
 void rig_head_expect(const struct rig_head *head, int status, const char *etag);
+
+/** rig_list_now() - rig_list(), rig_settle() and rig_list_expect(). */
+void rig_list_now(struct rig_node *node, struct rig_list *list, const char *prefix, int status);
+
+/* --- of a test */
+
+#define RIG_MANY 64
+
+static inline struct rig *rig_of(void **state)
+{
+	return *state;
+}
+
+int rig_setup(void **state); /* three nodes */
+int rig_setup_many(void **state);
+int rig_setup_alone(void **state);
+int rig_teardown(void **state);
+
+/** rig_set_page() - @key_count keys a page, each @key_pad bytes longer; above 3 KiB or so a page
+ * does not fit in a message. */
+void rig_set_page(struct rig *rig, unsigned key_count, unsigned key_pad);
+
+#define TEST(name)	 cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+#define TEST_MANY(name)	 cmocka_unit_test_setup_teardown(name, rig_setup_many, rig_teardown)
+#define TEST_ALONE(name) cmocka_unit_test_setup_teardown(name, rig_setup_alone, rig_teardown)
