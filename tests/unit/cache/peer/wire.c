@@ -215,10 +215,7 @@ static void push_longest(struct peer_message *out)
 	push(out, 3 * PEER_PUSH_LEN_MAX, PEER_PUSH_LEN_MAX);
 }
 
-static const struct sample {
-	const char *name;
-	void (*make)(struct peer_message *out);
-} samples[] = {
+static const struct wire_sample samples[] = {
 	{ "stage", stage },
 	{ "stage, longest", stage_longest },
 	{ "stage, shortest", stage_shortest },
@@ -326,22 +323,8 @@ static void assert_message_equal(const struct peer_message *a, const struct peer
 
 static void test_decode__each_message__is_what_was_encoded(void **state)
 {
-	static struct peer_message message, decoded;
-	uint8_t data[TRANSPORT_MESSAGE_MAX];
-
 	(void)state;
-	for (unsigned i = 0; i < ARRAY_COUNT(samples); i++) {
-		size_t len;
-
-		samples[i].make(&message);
-		len = peer_message_encode(&message, data);
-		if (!len)
-			fail_msg("%s: not encoded", samples[i].name);
-		memset(&decoded, 0x55, sizeof(decoded));
-		assert_int_equal(peer_message_decode(data, len, &decoded), 0);
-		assert_message_equal(&message, &decoded);
-		assert_int_equal(decode_closely(data, len), 0);
-	}
+	samples_round_trip(samples, ARRAY_COUNT(samples), assert_message_equal);
 }
 
 /* What another version on another machine relies on. */
@@ -431,28 +414,8 @@ static void test_decode__more_bytes__are_refused_or_a_longer_message(void **stat
 
 static void test_decode__any_byte_changed__is_refused_or_another_message(void **state)
 {
-	static const uint8_t masks[] = { 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0xff };
-	static struct peer_message message;
-	uint8_t data[TRANSPORT_MESSAGE_MAX];
-
 	(void)state;
-	for (unsigned i = 0; i < ARRAY_COUNT(samples); i++) {
-		size_t len;
-
-		samples[i].make(&message);
-		len = peer_message_encode(&message, data);
-		for (size_t at = 0; at < len; at++) {
-			uint8_t was = data[at];
-
-			for (unsigned m = 0; m < ARRAY_COUNT(masks); m++) {
-				data[at] = was ^ masks[m];
-				decode_closely(data, len);
-			}
-			data[at] = 0;
-			decode_closely(data, len);
-			data[at] = was;
-		}
-	}
+	samples_change(samples, ARRAY_COUNT(samples));
 }
 
 /* @count bytes at @at of a good message are @value instead. */
