@@ -14,6 +14,7 @@ from dataset import FILE_LEN, file_key
 from fabric import bench_tcp, bench_verbs
 from gossip import bench_gossip
 from machine import Failed, MemoryPeak, children_cpu_seconds, drop_caches, run
+from mount import bench_mount
 from peers import bench_peers
 
 OBJECT = "object/large"
@@ -167,37 +168,6 @@ def bound_mib(cenote):
     return (cenote.memory_len >> 20) + MEMORY_SLACK_MIB
 
 
-# -- the kernel's own reads ---------------------------------------------------------------------
-
-def bench_pass(bench, repetition):
-    """pass: Cenote with passthrough beside the raw file, both from the page cache"""
-    for cenote in bench.contenders:
-        if cenote.name == "cenote":
-            cenote.passthrough = "auto"
-            try:
-                bench.in_turn(repetition, lambda each: pass_session(bench, each), [cenote])
-            finally:
-                cenote.passthrough = "off"
-
-
-def pass_session(bench, cenote):
-    path, raw = cenote.path(OBJECT), bench.raw.path(OBJECT)
-    cenote.start()
-    bench.reader("read", path, same="object")
-    cenote.settle()
-    cenote.wait_verified(1)
-    for who, where in (("cenote", path), ("raw", raw)):
-        bench.reader("read", where, same="object")  # into the page cache
-        bench.sequential("pass_memory", who, bench.reader("read", where, same="object"))
-        found = bench.reader("random", where, bench.sizes["random"], RANDOM_LEN, same="random")
-        bench.report.add("pass_random", who, bench.sizes["random"] / found["seconds"])
-        bench.say(f"pass_random: {who} {bench.sizes['random'] / found['seconds']:,.0f} reads/s")
-    opened = cenote.status()["counters"]["fuse"]["opens_passthrough"]
-    if opened < 3:
-        raise Failed(f"cenote: {opened} opens by passthrough: "
-                     f"{cenote.status()['mount']['passthrough']['reason']}")
-
-
 # -- many small objects -------------------------------------------------------------------------
 
 def bench_files(bench, repetition):
@@ -283,7 +253,7 @@ BENCHMARKS = {
     "ssd": (("object",), bench_object),
     "random": (("object",), bench_object),
     "resident": (("object",), bench_object),
-    "pass": (("object",), bench_pass),
+    "mount": (("object", "files"), bench_mount),
     "files": (("files",), bench_files),
     "find": (("keys",), bench_find),
     "readers": (("object", "files"), bench_readers),
