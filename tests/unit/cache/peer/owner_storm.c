@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/unit/base/slow.h"
 #include "tests/unit/cache/peer/owner_rig.h"
 
 #define READERS	     12
@@ -391,7 +392,7 @@ static void test_owner__storm__ends_idle(void **state)
 		run(given_seed, true);
 		return;
 	}
-	for (uint64_t seed = 1; seed <= 6; seed++)
+	for (uint64_t seed = 1; seed <= SLOWED(6); seed++)
 		run(seed, seed % 3 == 0);
 }
 

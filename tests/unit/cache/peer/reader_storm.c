@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "tests/unit/base/slow.h"
 #include "tests/unit/cache/peer/reader_rig.h"
 
 #define OWNERS	5
@@ -421,7 +422,7 @@ static void test_reader__a_storm_of_faults__keeps_its_contract(void **state)
 		run(only_seed, only_seed % 2);
 		return;
 	}
-	for (uint64_t seed = 1; seed <= 4; seed++)
+	for (uint64_t seed = 1; seed <= SLOWED(4); seed++)
 		run(seed, seed % 2);
 }
 

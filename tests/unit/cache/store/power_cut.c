@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/random.h"
+#include "tests/unit/base/slow.h"
 #include "tests/unit/cache/store/recorder.h"
 #include "tests/unit/cache/store/rig.h"
 
@@ -21,16 +22,6 @@
 #define OBJECTS_MAX 256
 #define PASSES	    6  /* of what gives way and comes back */
 #define PASSES_MAX  20 /* on a machine so busy that eviction hardly gets to run */
-
-/* Each cut is a start of its own: under a sanitizer, which makes all slow, every CUTS_SLOWth of
- * them is tried. */
-#if defined(__SANITIZE_THREAD__)
-#define CUTS_SLOW 5
-#elif defined(__SANITIZE_ADDRESS__)
-#define CUTS_SLOW 2
-#else
-#define CUTS_SLOW 1
-#endif
 
 /* What the run did, as its caller knows it. */
 struct history {
@@ -107,7 +98,7 @@ static void check_all_cuts(struct rig *rig, struct recorder *recorder,
 	struct rig after;
 
 	print_message("%u operations\n", count);
-	for (unsigned cut = 0; cut <= count; cut += step * CUTS_SLOW) {
+	for (unsigned cut = 0; cut <= count; cut += step * SLOWNESS) {
 		rig_make(&after, 1, rig->directories[0].capacity);
 		after.config.policy = rig->config.policy;
 		after.files = rig_files_unsynced();

@@ -17,11 +17,12 @@
 
 #include "base/check.h"
 #include "base/random.h"
+#include "tests/unit/base/slow.h"
 #include "tests/unit/cache/store/rig.h"
 
 #define MIB	     (UINT64_C(1) << 20)
 #define THREADS	     6
-#define STEPS	     600
+#define STEPS	     SLOWED(600)
 #define OBJECTS	     150
 #define DIRECTORIES  2
 #define FLIPS_ONE_IN 200

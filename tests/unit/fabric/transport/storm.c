@@ -11,6 +11,7 @@
  *
  * usage: storm [SEED]   without one, a few fixed seeds. A failure prints its seed.
  */
+#include "tests/unit/base/slow.h"
 #include "tests/unit/fabric/transport/storm.h"
 
 #include <stdio.h>
@@ -203,7 +204,7 @@ static void test_transport__a_storm_of_faults__keeps_its_contract(void **state)
 		run(only_seed);
 		return;
 	}
-	for (uint64_t seed = 1; seed <= 3; seed++)
+	for (uint64_t seed = 1; seed <= SLOWED(3); seed++)
 		run(seed);
 }
 
