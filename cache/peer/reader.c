@@ -59,8 +59,7 @@ void pursuit_end(struct pursuit *pursuit, enum peer_outcome outcome, int status)
 	fetch->outcome = outcome;
 	fetch->status = outcome == PEER_FAILED ? status : 0;
 	questions_end(pursuit, pursuit->leased);
-	if (pursuit->queued)
-		pursuit_leave_reads(pursuit);
+	pursuit_leave_reads(pursuit);
 	if (pursuit->state == PURSUIT_BUDGET)
 		budget_leave(pursuit);
 	pursuit->state = PURSUIT_ENDED;
@@ -218,7 +217,9 @@ uint64_t reader_tick(struct reader *reader)
 	call_ended(reader);
 	if (reader->due_ns < next_ns)
 		next_ns = reader->due_ns;
-	return STAILQ_EMPTY(&reader->ended) ? next_ns : now_ns;
+	if (!STAILQ_EMPTY(&reader->ended) || (reader->reads_room && !TAILQ_EMPTY(&reader->reads)))
+		next_ns = now_ns;
+	return next_ns;
 }
 
 /* --- what the transport tells */
@@ -338,7 +339,7 @@ static void pursuit_given_up(struct pursuit *pursuit, struct neighbour *neighbou
 	}
 	if (pursuit->neighbour == neighbour) {
 		pursuit->neighbour = NULL;
-		touched = touched || pursuit->queued;
+		touched = touched || pursuit->queue;
 	}
 	/* a READ that is under way ends, and goes on from there */
 	if (!touched || pursuit->reading || pursuit->state == PURSUIT_ENDED)

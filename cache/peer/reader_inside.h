@@ -26,6 +26,7 @@
 #define SCRATCH_SLOTS	 256
 #define SCRATCH_SLOT_LEN 2048
 #define OWNERS_ASKED	 2 /* of the ranking; then the backing store */
+#define BLOCKS_READ_MAX	 2 /* of a neighbour at a time: reader_read.c */
 #define LEAVING_ASKED	 4 /* of those that hand over what they have */
 #define QUESTIONS_MAX	 (PLACEMENT_RANK_MAX + LEAVING_ASKED) /* of a pursuit at a time */
 
@@ -101,11 +102,13 @@ enum failure {
 	FAILURE_WRONG, /* what it says or has is of no use */
 };
 
+TAILQ_HEAD(pursuit_list, pursuit);
+
 struct pursuit {
 	struct reader *reader;
 	struct peer_fetch *fetch;
 	TAILQ_ENTRY(pursuit) by_reader;
-	TAILQ_ENTRY(pursuit) by_queue; /* of reader->reads or ->budget.waiting */
+	TAILQ_ENTRY(pursuit) by_queue; /* of *queue, or reader->budget.waiting */
 	enum pursuit_state state;
 	enum pursuit_source source;
 	uint64_t started_ns, step_ns, look_ns; /* the fetch, the READ or question, the directory */
@@ -130,18 +133,17 @@ struct pursuit {
 	bool by_push;
 	/* the READ, one at a time */
 	struct transport_read read;
-	uint64_t read_limit_ns; /* its time */
-	bool reading;		/* it is the transport's */
-	bool queued;		/* in reader->reads: the transport has enough of them */
-	uint8_t *scratch;	/* a slot of it, while it looks into a directory */
-	bool shaping;		/* for the others too */
+	uint64_t read_limit_ns;	    /* its time */
+	bool reading;		    /* it is the transport's */
+	struct pursuit_list *queue; /* of READs, in which it waits; or NULL */
+	bool block;		    /* it counts in its neighbour's blocks_read */
+	uint8_t *scratch;	    /* a slot of it, while it looks into a directory */
+	bool shaping;		    /* for the others too */
 	struct directory_place place;
 	struct question *leased; /* of questions */
 	unsigned question_count;
 	struct question questions[QUESTIONS_MAX];
 };
-
-TAILQ_HEAD(pursuit_list, pursuit);
 
 /* What a neighbour is to be told. */
 struct ledger {
@@ -151,6 +153,8 @@ struct ledger {
 	uint64_t releases_due_ns, hits_due_ns;
 	struct peer_release releases;
 	struct peer_hits hits;
+	unsigned blocks_read; /* now; and those that wait for that, in order */
+	struct pursuit_list blocks;
 	bool shape_reading; /* by somebody */
 	bool no_directory;  /* that can be made sense of, in this connection */
 };
@@ -306,7 +310,7 @@ bool pursuit_read_locator(struct pursuit *pursuit);
 /** pursuit_read_failed() - whoever was read did not answer. */
 void pursuit_read_failed(struct pursuit *pursuit, int status);
 
-/** pursuit_leave_reads() - if it waits for room for its READ. */
+/** pursuit_leave_reads() - if it waits to start its READ, it does no more. */
 void pursuit_leave_reads(struct pursuit *pursuit);
 
 /** pursuit_verify() - whether the bytes match the checks. */

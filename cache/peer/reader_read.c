@@ -1,10 +1,17 @@
 /*
  * reader_read.c - READs, one at a time for a pursuit, and whether what they brought is right.
  *
- *	pursuit_read() --> transport --> arrived(): by the pursuit's state
- *	   |                  ^
- *	   | no room          | reads_pump(): in order
- *	   `--> reader->reads-'
+ *	pursuit_read() --------------------------> transport --> arrived(): by the pursuit's state
+ *	   |          |                               ^
+ *	   |          | no room                       | reads_pump(): in order
+ *	   |          `-------------> reader->reads --'
+ *	   | a block, and enough of      ^
+ *	   v its neighbour's are read    | one of them ended
+ *	 ledger->blocks -----------------'
+ *
+ * Who reads ahead wants many blocks at once, from owners at random: of some owners several, which
+ * share its link. All at once, each would come when the last does; one after the other, the one
+ * that is wanted first comes first, and the window of who reads moves on.
  *
  * While a READ is under way its destination is the transport's: a pursuit that ends meanwhile waits
  * for it. Its time is bounded by the fetch's, so that this is no longer than a fence takes.
@@ -115,11 +122,58 @@ static void arrived(struct pursuit *pursuit, int status)
 		directory_arrived(pursuit, status);
 }
 
+static void enqueue(struct pursuit *pursuit, struct pursuit_list *queue)
+{
+	pursuit->queue = queue;
+	TAILQ_INSERT_TAIL(queue, pursuit, by_queue);
+}
+
+static void dequeue(struct pursuit *pursuit)
+{
+	TAILQ_REMOVE(pursuit->queue, pursuit, by_queue);
+	pursuit->queue = NULL;
+}
+
+/* Its neighbour may be given up by now, and its ledger gone. */
+static struct ledger *ledger_now(const struct pursuit *pursuit)
+{
+	return pursuit->neighbour ? pursuit->neighbour->ledger : NULL;
+}
+
+static void block_begin(struct pursuit *pursuit, struct ledger *ledger)
+{
+	pursuit->block = true;
+	ledger->blocks_read++;
+}
+
+/* The next one's turn, in the next reads_pump(). */
+static void block_end(struct pursuit *pursuit)
+{
+	struct ledger *ledger = ledger_now(pursuit);
+	struct pursuit *next;
+
+	if (!pursuit->block)
+		return;
+	pursuit->block = false;
+	if (!ledger)
+		return;
+	CHECK(ledger->blocks_read > 0);
+	ledger->blocks_read--;
+	next = TAILQ_FIRST(&ledger->blocks);
+	if (!next)
+		return;
+	dequeue(next);
+	block_begin(next, ledger);
+	enqueue(next, &pursuit->reader->reads);
+	pursuit->reader->reads_room = true;
+}
+
 static void read_done(struct transport_read *read)
 {
 	struct pursuit *pursuit = read->context;
 
 	pursuit->reading = false;
+	block_end(pursuit);
 	pursuit->reader->reads_room = true;
 	arrived(pursuit, read->status);
 }
@@ -135,6 +189,24 @@ static int give(struct pursuit *pursuit)
 	error = transport_read(pursuit->neighbour->peer, &pursuit->read);
 	pursuit->reading = !error;
 	return error;
+}
+
+/* Return: whether its neighbour has enough of its kind to send. */
+static bool block_waits(struct pursuit *pursuit)
+{
+	struct ledger *ledger;
+
+	if (pursuit->state != PURSUIT_READING || pursuit->read.len <= GRANULE_LEN)
+		return false;
+	ledger = ledger_of(pursuit->reader, pursuit->neighbour);
+	if (!ledger) /* for want of memory */
+		return false;
+	if (ledger->blocks_read < BLOCKS_READ_MAX) {
+		block_begin(pursuit, ledger);
+		return false;
+	}
+	enqueue(pursuit, &ledger->blocks);
+	return true;
 }
 
 void pursuit_read(struct pursuit *pursuit, enum pursuit_state state, uint32_t region, uint64_t off,
@@ -155,22 +227,24 @@ void pursuit_read(struct pursuit *pursuit, enum pursuit_state state, uint32_t re
 		.done = read_done,
 		.context = pursuit,
 	};
+	if (block_waits(pursuit))
+		return;
 	if (TAILQ_EMPTY(&reader->reads))
 		error = give(pursuit);
 	if (error == -EAGAIN) {
-		pursuit->queued = true;
-		TAILQ_INSERT_TAIL(&reader->reads, pursuit, by_queue);
+		enqueue(pursuit, &reader->reads);
 	} else if (error) {
+		block_end(pursuit);
 		arrived(pursuit, error);
 	}
 }
 
 void pursuit_leave_reads(struct pursuit *pursuit)
 {
-	if (!pursuit->queued)
+	if (!pursuit->queue)
 		return;
-	pursuit->queued = false;
-	TAILQ_REMOVE(&pursuit->reader->reads, pursuit, by_queue);
+	dequeue(pursuit);
+	block_end(pursuit);
 }
 
 void reads_pump(struct reader *reader)
@@ -184,9 +258,11 @@ void reads_pump(struct reader *reader)
 
 		if (error == -EAGAIN)
 			break;
-		pursuit_leave_reads(pursuit);
-		if (error)
+		dequeue(pursuit);
+		if (error) {
+			block_end(pursuit);
 			arrived(pursuit, error);
+		}
 	}
 	reader->reads_room = false;
 }

@@ -18,6 +18,7 @@ struct ledger *ledger_of(struct reader *reader, struct neighbour *neighbour)
 	if (!ledger)
 		return NULL;
 	ledger->neighbour = neighbour;
+	TAILQ_INIT(&ledger->blocks);
 	neighbour->ledger = ledger;
 	LIST_INSERT_HEAD(&reader->ledgers, ledger, by_reader);
 	return ledger;
@@ -55,6 +56,7 @@ void ledger_drop(struct reader *reader, struct neighbour *neighbour)
 		return;
 	forget_releases(reader, ledger);
 	forget_hits(reader, ledger);
+	CHECK(TAILQ_EMPTY(&ledger->blocks));
 	LIST_REMOVE(ledger, by_reader);
 	neighbour->ledger = NULL;
 	free(ledger);

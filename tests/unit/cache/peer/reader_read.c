@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cache/peer/reader_inside.h"
 #include "tests/unit/cache/peer/reader_rig.h"
 
 static struct rig rig;
@@ -503,10 +504,75 @@ static void test_reader__many_hits__in_batches(void **state)
 #define READ_TEST(test)	     cmocka_unit_test_setup_teardown(test, setup, teardown)
 #define DIRECTORY_TEST(test) cmocka_unit_test_setup_teardown(test, setup_directory, teardown)
 
+#define BLOCKS_WANTED (3 * BLOCKS_READ_MAX)
+
+/* Blocks of one owner come one pair after the other, in the order in which they were wanted, though
+ * all were staged at once; another owner's does not wait for them. */
+static void test_reader__many_blocks_of_one_owner__few_are_read_at_a_time(void **state)
+{
+	static struct rig_fetch fetches[BLOCKS_WANTED], other;
+	const struct member_id *id = &owner()->id;
+	uint64_t block = 0, last_ns = 0;
+	unsigned most = 0;
+
+	(void)state;
+	assert_int_equal(rig_get(&rig, a_block(1000)), PEER_FETCHED); /* connected */
+	assert_int_equal(rig_get(&rig, rig_block(&rig, 1000, 2, 1)), PEER_FETCHED);
+	rig.faults.delay_min_ns = rig.faults.delay_max_ns = 5 * NS_PER_MS;
+	loop_network_set_faults(rig.network, &rig.faults);
+	for (unsigned i = 0; i < BLOCKS_WANTED; i++) {
+		block = a_block(block + 1);
+		rig_fetch(&rig, &fetches[i], block, 10 * NS_PER_S);
+	}
+	rig_fetch(&rig, &other, rig_block(&rig, 1, 2, 1), 10 * NS_PER_S);
+	while (!fetches[BLOCKS_WANTED - 1].calls) {
+		const struct ledger *ledger = neighbours_find(rig.neighbours, id)->ledger;
+
+		rig_step(&rig);
+		assert_in_range(ledger->blocks_read, 0, BLOCKS_READ_MAX);
+		if (ledger->blocks_read > most)
+			most = ledger->blocks_read;
+	}
+	assert_int_equal(most, BLOCKS_READ_MAX);
+	for (unsigned i = 0; i < BLOCKS_WANTED; i++) {
+		assert_int_equal(fetches[i].fetch.outcome, PEER_FETCHED);
+		assert_true(fetches[i].right && fetches[i].done_ns >= last_ns);
+		last_ns = fetches[i].done_ns;
+	}
+	assert_true(fetches[0].done_ns < last_ns);
+	assert_true(other.calls == 1 && other.right && other.done_ns < last_ns);
+}
+
+/* Those that wait are let go by whatever ends them, and by the end of who is read. */
+static void test_reader__waiting_for_other_blocks__ends_with_its_owner(void **state)
+{
+	static struct rig_fetch fetches[BLOCKS_WANTED];
+	uint64_t block = 0;
+
+	(void)state;
+	rig.faults.delay_min_ns = rig.faults.delay_max_ns = 5 * NS_PER_MS;
+	loop_network_set_faults(rig.network, &rig.faults);
+	for (unsigned i = 0; i < BLOCKS_WANTED; i++) {
+		block = a_block(block + 1);
+		rig_fetch(&rig, &fetches[i], block, 10 * NS_PER_S);
+	}
+	while (!fetches[0].calls)
+		rig_step(&rig);
+	rig_kill(owner());
+	for (unsigned i = 0; i < BLOCKS_WANTED; i++) {
+		rig_wait(&rig, &fetches[i]); /* the second in the ranking has them */
+		assert_int_equal(fetches[i].fetch.outcome, PEER_FETCHED);
+		assert_true(fetches[i].right);
+	}
+	rig_start(owner());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		READ_TEST(test_reader__frame_recycled__locator_is_dropped),
+		READ_TEST(test_reader__many_blocks_of_one_owner__few_are_read_at_a_time),
+		READ_TEST(test_reader__waiting_for_other_blocks__ends_with_its_owner),
 		READ_TEST(test_reader__owner_restarted__locators_are_void),
 		DIRECTORY_TEST(test_reader__owner_restarted__directory_is_read_anew),
 		READ_TEST(test_reader__staged_is_nonsense__again_then_pushed_then_next),
