@@ -43,86 +43,88 @@ static const uint64_t sizes[] = {
 	3 * RIG_BLOCK_LEN + 70001,
 };
 
-static void write_sizes(struct rig *rig)
+static struct rig rig;
+
+static int setup(void **state)
+{
+	(void)state;
+	rig_make(&rig, 1, ROOMY);
+	rig_open(&rig);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	rig_close(&rig);
+	rig_remove(&rig);
+	return 0;
+}
+
+static void write_sizes(void)
 {
 	struct rig_object object;
 
 	for (unsigned i = 0; i < ARRAY_COUNT(sizes); i++) {
 		rig_object(&object, i, sizes[i], "/images");
-		assert_int_equal(rig_write_all(rig, &object), 0);
+		assert_int_equal(rig_write_all(&rig, &object), 0);
 	}
 }
 
-static void check_sizes(struct rig *rig)
+static void check_sizes(void)
 {
 	struct rig_object object;
 
 	for (unsigned i = 0; i < ARRAY_COUNT(sizes); i++) {
 		rig_object(&object, i, sizes[i], "/images");
-		assert_true(rig_has_all(rig, &object));
-		assert_int_equal(rig_read_all(rig, &object), 0);
-		assert_int_equal(store_resident(rig->store, &object.store.id, sizes[i]), sizes[i]);
+		assert_true(rig_has_all(&rig, &object));
+		assert_int_equal(rig_read_all(&rig, &object), 0);
+		assert_int_equal(store_resident(rig.store, &object.store.id, sizes[i]), sizes[i]);
 	}
 }
 
 static void test_read__not_yet_committed__all_sizes_are_found(void **state)
 {
 	struct clock_manual clock;
-	struct rig rig;
 
 	(void)state;
 	clock_manual_init(&clock, NS_PER_S, 0);
 	rig_make(&rig, 1, ROOMY);
 	rig.clock = &clock.clock; /* it stands: no group becomes due */
 	rig_open(&rig);
-	write_sizes(&rig);
+	write_sizes();
 	assert_int_equal(rig_count(&rig, STORE_COMMITS), 0);
-	check_sizes(&rig);
+	check_sizes();
 	rig_close(&rig);
 	rig_remove(&rig);
 }
 
 static void test_read__committed__all_sizes_are_found(void **state)
 {
-	struct rig rig;
-
 	(void)state;
-	rig_make(&rig, 1, ROOMY);
-	rig_open(&rig);
-	write_sizes(&rig);
+	write_sizes();
 	rig_flush(&rig);
 	assert_true(rig_count(&rig, STORE_COMMITS) > 0);
-	check_sizes(&rig);
-	rig_close(&rig);
-	rig_remove(&rig);
+	check_sizes();
 }
 
 static void test_create__after_stop__everything_is_there(void **state)
 {
-	struct rig rig;
-
 	(void)state;
-	rig_make(&rig, 1, ROOMY);
-	rig_open(&rig);
-	write_sizes(&rig);
+	write_sizes();
 	rig_close(&rig);
 	rig_open(&rig);
-	check_sizes(&rig);
+	check_sizes();
 	assert_int_equal(rig_count(&rig, STORE_ORPHANS), 0);
-	rig_close(&rig);
-	rig_remove(&rig);
 }
 
 static void test_write__object_file__has_the_exact_size(void **state)
 {
 	struct rig_object object;
 	struct stat st;
-	struct rig rig;
 	char path[512];
 
 	(void)state;
-	rig_make(&rig, 1, ROOMY);
-	rig_open(&rig);
 	for (unsigned i = 0; i < ARRAY_COUNT(sizes); i++) {
 		rig_object(&object, i, sizes[i], "/images");
 		assert_int_equal(rig_write_all(&rig, &object), 0);
@@ -134,8 +136,6 @@ static void test_write__object_file__has_the_exact_size(void **state)
 		assert_int_equal(stat(path, &st), 0);
 		assert_int_equal(st.st_size, sizes[i]);
 	}
-	rig_close(&rig);
-	rig_remove(&rig);
 }
 
 static void test_read__some_granules__just_those(void **state)
@@ -153,29 +153,21 @@ static void test_read__some_granules__just_those(void **state)
 		{ 20000, 0, 0, 1 },
 	};
 	struct rig_object object;
-	struct rig rig;
 
 	(void)state;
-	rig_make(&rig, 1, ROOMY);
-	rig_open(&rig);
 	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
 		rig_object(&object, i, rows[i].size, "/images");
 		assert_int_equal(rig_write_all(&rig, &object), 0);
 		assert_int_equal(
 			rig_read(&rig, &object, rows[i].block, rows[i].first, rows[i].count), 0);
 	}
-	rig_close(&rig);
-	rig_remove(&rig);
 }
 
 static void test_has__partly_written__only_those_blocks(void **state)
 {
 	struct rig_object object;
-	struct rig rig;
 
 	(void)state;
-	rig_make(&rig, 1, ROOMY);
-	rig_open(&rig);
 	rig_object(&object, 1, 4 * RIG_BLOCK_LEN, "/images");
 	assert_int_equal(store_resident(rig.store, &object.store.id, 4 * RIG_BLOCK_LEN), 0);
 	assert_int_equal(rig_write(&rig, &object, 2), 0);
@@ -197,19 +189,14 @@ static void test_has__partly_written__only_those_blocks(void **state)
 	assert_int_equal(rig_write(&rig, &object, 1), 0);
 	assert_int_equal(rig_write(&rig, &object, 3), 0);
 	assert_int_equal(rig_read_all(&rig, &object), 0);
-	rig_close(&rig);
-	rig_remove(&rig);
 }
 
 static void test_admit__already_here__false(void **state)
 {
 	static const uint64_t rows[] = { 1000, 100000 };
 	struct rig_object object;
-	struct rig rig;
 
 	(void)state;
-	rig_make(&rig, 1, ROOMY);
-	rig_open(&rig);
 	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
 		rig_object(&object, i, rows[i], "/images");
 		assert_int_equal(rig_write(&rig, &object, 0), 0);
@@ -217,19 +204,14 @@ static void test_admit__already_here__false(void **state)
 		rig_flush(&rig);
 		assert_int_equal(rig_write(&rig, &object, 0), RIG_REFUSED);
 	}
-	rig_close(&rig);
-	rig_remove(&rig);
 }
 
 static void test_would_admit__full_or_not__reserves_nothing(void **state)
 {
 	struct cache_directory_status status;
 	struct rig_object object;
-	struct rig rig;
 
 	(void)state;
-	rig_make(&rig, 1, ROOMY);
-	rig_open(&rig);
 	rig_object(&object, 1, 100000, "/images");
 	store_directory_status(rig.store, 0, &status);
 	for (unsigned i = 0; i < 10; i++)
@@ -238,15 +220,12 @@ static void test_would_admit__full_or_not__reserves_nothing(void **state)
 	assert_false(store_would_admit(rig.store, &object.store, (uint32_t)status.capacity));
 	assert_int_equal(counter_get(store_counters(rig.store), STORE_REFUSED), 1);
 	assert_int_equal(rig_write(&rig, &object, 0), 0);
-	rig_close(&rig);
-	rig_remove(&rig);
 }
 
 static void test_commit__200_ms__without_being_asked(void **state)
 {
 	struct clock_manual clock;
 	struct rig_object object;
-	struct rig rig;
 
 	(void)state;
 	clock_manual_init(&clock, NS_PER_S, 0);
@@ -273,7 +252,6 @@ static void test_commit__256_blocks__without_being_asked(void **state)
 {
 	struct clock_manual clock;
 	struct rig_object object;
-	struct rig rig;
 
 	(void)state;
 	clock_manual_init(&clock, NS_PER_S, 0);
@@ -297,20 +275,20 @@ static void test_commit__256_blocks__without_being_asked(void **state)
 #define KILLED_OBJECTS 64
 
 /* In a process of its own: commits one half, writes the other, tells, and is killed. */
-static void write_until_killed(struct rig *rig, int tell)
+static void write_until_killed(int tell)
 {
 	static struct clock_manual clock;
 	struct rig_object object;
 
 	clock_manual_init(&clock, NS_PER_S, 0);
-	rig->clock = &clock.clock;
-	rig_open(rig);
+	rig.clock = &clock.clock;
+	rig_open(&rig);
 	for (unsigned i = 0; i < KILLED_OBJECTS; i++) {
 		rig_object(&object, i, i % 2 ? 9000 : 150000, "/images");
-		if (rig_write_all(rig, &object) != 0)
+		if (rig_write_all(&rig, &object) != 0)
 			_exit(1);
 		if (i == KILLED_OBJECTS / 2 - 1)
-			rig_flush(rig);
+			rig_flush(&rig);
 	}
 	if (write(tell, "x", 1) != 1)
 		_exit(1);
@@ -326,7 +304,6 @@ static bool has_swept(void *context)
 static void test_create__after_kill__the_committed_is_there_and_the_rest_is_swept(void **state)
 {
 	struct rig_object object;
-	struct rig rig;
 	int fds[2], status;
 	pid_t child;
 	char told;
@@ -337,7 +314,7 @@ static void test_create__after_kill__the_committed_is_there_and_the_rest_is_swep
 	child = fork();
 	assert_true(child >= 0);
 	if (child == 0)
-		write_until_killed(&rig, fds[1]);
+		write_until_killed(fds[1]);
 	close(fds[1]);
 	assert_int_equal(read(fds[0], &told, 1), 1);
 	close(fds[0]);
@@ -381,12 +358,9 @@ static void flip_byte(const char *path, off_t off)
 static void test_read__flipped_bit__bad_message_then_rewritten(void **state)
 {
 	struct rig_object object;
-	struct rig rig;
 	char path[512];
 
 	(void)state;
-	rig_make(&rig, 1, ROOMY);
-	rig_open(&rig);
 	rig_object(&object, 1, 3 * RIG_BLOCK_LEN, "/images");
 	assert_int_equal(rig_write_all(&rig, &object), 0);
 	rig_flush(&rig);
@@ -407,15 +381,12 @@ static void test_read__flipped_bit__bad_message_then_rewritten(void **state)
 	assert_int_equal(rig_read_all(&rig, &object), 0);
 	assert_int_equal(store_resident(rig.store, &object.store.id, 3 * RIG_BLOCK_LEN),
 			 3 * RIG_BLOCK_LEN);
-	rig_close(&rig);
-	rig_remove(&rig);
 }
 
 /* Committed or not; and it may be written again. */
 static void test_drop__a_block__is_not_found_from_now_on(void **state)
 {
 	struct rig_object object;
-	struct rig rig;
 
 	(void)state;
 	rig_make(&rig, 2, ROOMY);
@@ -451,7 +422,6 @@ static void test_read__flipped_bit_in_a_single_block__file_and_record_go(void **
 	static const uint64_t rows[] = { 20000, 100000 };
 	struct rig_object object;
 	struct stat st;
-	struct rig rig;
 	char path[512];
 
 	(void)state;
@@ -484,12 +454,9 @@ static void test_read__flipped_bit_in_a_single_block__file_and_record_go(void **
 static void test_read__file_cut_or_gone__a_miss(void **state)
 {
 	struct rig_object object;
-	struct rig rig;
 	char path[512];
 
 	(void)state;
-	rig_make(&rig, 1, ROOMY);
-	rig_open(&rig);
 	for (unsigned i = 0; i < 3; i++) {
 		rig_object(&object, i, 2 * RIG_BLOCK_LEN, "/images");
 		assert_int_equal(rig_write_all(&rig, &object), 0);
@@ -504,23 +471,21 @@ static void test_read__file_cut_or_gone__a_miss(void **state)
 		assert_int_equal(rig_write(&rig, &object, 1), 0);
 		assert_int_equal(rig_read(&rig, &object, 1, 0, 8), 0);
 	}
-	rig_close(&rig);
-	rig_remove(&rig);
 }
 
-static uint64_t index_len(const struct rig *rig, char *out_path, size_t path_size)
+static uint64_t index_len(char *out_path, size_t path_size)
 {
 	struct stat st;
 
-	snprintf(out_path, path_size, "%s/index/data.mdb", rig->directory_paths[0]);
+	snprintf(out_path, path_size, "%s/index/data.mdb", rig.directory_paths[0]);
 	assert_int_equal(stat(out_path, &st), 0);
 	return (uint64_t)st.st_size;
 }
 
-static void spoil_index(const struct rig *rig, unsigned how)
+static void spoil_index(unsigned how)
 {
 	char path[512];
-	uint64_t len = index_len(rig, path, sizeof(path));
+	uint64_t len = index_len(path, sizeof(path));
 	char zeros[8192] = { 0 };
 	int fd = open(path, O_RDWR);
 
@@ -552,15 +517,14 @@ static void spoil_index(const struct rig *rig, unsigned how)
 static void test_create__index_spoilt__starts_empty_and_works(void **state)
 {
 	struct rig_object object;
-	struct rig rig;
 
 	(void)state;
 	for (unsigned how = 0; how < 6; how++) {
 		rig_make(&rig, 1, ROOMY);
 		rig_open(&rig);
-		write_sizes(&rig);
+		write_sizes();
 		rig_close(&rig);
-		spoil_index(&rig, how);
+		spoil_index(how);
 		rig_open(&rig);
 		for (unsigned i = 0; i < ARRAY_COUNT(sizes); i++) {
 			rig_object(&object, i, sizes[i], "/images");
@@ -582,11 +546,8 @@ static void test_create__index_spoilt__starts_empty_and_works(void **state)
 static void test_create__other_block_length__dropped(void **state)
 {
 	struct rig_object object;
-	struct rig rig;
 
 	(void)state;
-	rig_make(&rig, 1, ROOMY);
-	rig_open(&rig);
 	rig_object(&object, 1, 100000, "/images");
 	assert_int_equal(rig_write_all(&rig, &object), 0);
 	rig_close(&rig);
@@ -596,15 +557,13 @@ static void test_create__other_block_length__dropped(void **state)
 	while (rig_write_all(&rig, &object) == RIG_REFUSED)
 		usleep(1000);
 	assert_int_equal(rig_read_all(&rig, &object), 0);
-	rig_close(&rig);
-	rig_remove(&rig);
 }
 
 /* --- directories --- */
 
-static void state_of(struct rig *rig, unsigned index, struct cache_directory_status *out)
+static void state_of(unsigned index, struct cache_directory_status *out)
 {
-	store_directory_status(rig->store, index, out);
+	store_directory_status(rig.store, index, out);
 }
 
 static void test_create__unusable_directories__said_and_the_others_serve(void **state)
@@ -612,7 +571,6 @@ static void test_create__unusable_directories__said_and_the_others_serve(void **
 	struct cache_directory_status status;
 	struct rig_object object;
 	struct rig other;
-	struct rig rig;
 	char path[512];
 
 	(void)state;
@@ -627,7 +585,7 @@ static void test_create__unusable_directories__said_and_the_others_serve(void **
 	rig_open(&other);
 	rig_open(&rig);
 	for (unsigned i = 0; i < 4; i++) {
-		state_of(&rig, i, &status);
+		state_of(i, &status);
 		assert_int_equal(status.state,
 				 i == 3 ? CACHE_DIRECTORY_OK : CACHE_DIRECTORY_FAILED);
 		assert_int_equal(status.problem[0] == 0, i == 3);
@@ -644,7 +602,6 @@ static void test_create__unusable_directories__said_and_the_others_serve(void **
 static void test_create__no_directory__everything_is_a_miss(void **state)
 {
 	struct rig_object object;
-	struct rig rig;
 
 	(void)state;
 	rig_make(&rig, 0, 0);
@@ -659,7 +616,6 @@ static void test_create__no_directory__everything_is_a_miss(void **state)
 }
 
 struct directory_wait {
-	struct rig *rig;
 	unsigned index;
 	enum cache_directory_state state;
 };
@@ -669,20 +625,20 @@ static bool directory_is(void *context)
 	const struct directory_wait *wait = context;
 	struct cache_directory_status status;
 
-	state_of(wait->rig, wait->index, &status);
+	state_of(wait->index, &status);
 	return status.state == wait->state;
 }
 
 #define SPREAD_OBJECTS 60
 
-static unsigned count_here(struct rig *rig)
+static unsigned count_here(void)
 {
 	struct rig_object object;
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < SPREAD_OBJECTS; i++) {
 		rig_object(&object, i, i % 2 ? 9000 : 70000, "/images");
-		count += rig_has_all(rig, &object);
+		count += rig_has_all(&rig, &object);
 	}
 	return count;
 }
@@ -695,7 +651,6 @@ static void test_directories__one_vanishes_and_returns__only_its_own_are_missed(
 	uint64_t per_directory[3];
 	struct clock_manual clock;
 	struct rig_object object;
-	struct rig rig;
 	char aside[512];
 	unsigned here;
 
@@ -703,7 +658,6 @@ static void test_directories__one_vanishes_and_returns__only_its_own_are_missed(
 	clock_manual_init(&clock, NS_PER_S, 0);
 	rig_make(&rig, 3, ROOMY);
 	rig.clock = &clock.clock;
-	failed.rig = back.rig = &rig;
 	rig_open(&rig);
 	for (unsigned i = 0; i < SPREAD_OBJECTS; i++) {
 		rig_object(&object, i, i % 2 ? 9000 : 70000, "/images");
@@ -711,7 +665,7 @@ static void test_directories__one_vanishes_and_returns__only_its_own_are_missed(
 	}
 	rig_flush(&rig);
 	for (unsigned i = 0; i < 3; i++) {
-		state_of(&rig, i, &status);
+		state_of(i, &status);
 		per_directory[i] = status.objects;
 		assert_in_range(status.objects, SPREAD_OBJECTS / 10, SPREAD_OBJECTS * 6 / 10);
 	}
@@ -720,7 +674,7 @@ static void test_directories__one_vanishes_and_returns__only_its_own_are_missed(
 	assert_int_equal(rename(rig.directory_paths[1], aside), 0);
 	clock_manual_advance(&clock, 5 * NS_PER_S); /* the keeper looks */
 	rig_wait(directory_is, &failed);
-	here = count_here(&rig);
+	here = count_here();
 	assert_int_equal(here, SPREAD_OBJECTS - per_directory[1]);
 	/* What is missing goes to the others meanwhile, and stays found when it is back. */
 	rig_object(&object, 1000, 70000, "/images");
@@ -731,33 +685,35 @@ static void test_directories__one_vanishes_and_returns__only_its_own_are_missed(
 	assert_true(directory_is(&failed));
 	clock_manual_advance(&clock, 60 * NS_PER_S);
 	rig_wait(directory_is, &back);
-	assert_int_equal(count_here(&rig), SPREAD_OBJECTS);
+	assert_int_equal(count_here(), SPREAD_OBJECTS);
 	assert_int_equal(rig_read_all(&rig, &object), 0);
 	rig_close(&rig);
 	rig_remove(&rig);
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read__not_yet_committed__all_sizes_are_found),
-		cmocka_unit_test(test_read__committed__all_sizes_are_found),
-		cmocka_unit_test(test_create__after_stop__everything_is_there),
-		cmocka_unit_test(test_write__object_file__has_the_exact_size),
-		cmocka_unit_test(test_read__some_granules__just_those),
-		cmocka_unit_test(test_has__partly_written__only_those_blocks),
-		cmocka_unit_test(test_admit__already_here__false),
-		cmocka_unit_test(test_would_admit__full_or_not__reserves_nothing),
+		TEST(test_read__committed__all_sizes_are_found),
+		TEST(test_create__after_stop__everything_is_there),
+		TEST(test_write__object_file__has_the_exact_size),
+		TEST(test_read__some_granules__just_those),
+		TEST(test_has__partly_written__only_those_blocks),
+		TEST(test_admit__already_here__false),
+		TEST(test_would_admit__full_or_not__reserves_nothing),
 		cmocka_unit_test(test_commit__200_ms__without_being_asked),
 		cmocka_unit_test(test_commit__256_blocks__without_being_asked),
 		cmocka_unit_test(
 			test_create__after_kill__the_committed_is_there_and_the_rest_is_swept),
-		cmocka_unit_test(test_read__flipped_bit__bad_message_then_rewritten),
+		TEST(test_read__flipped_bit__bad_message_then_rewritten),
 		cmocka_unit_test(test_drop__a_block__is_not_found_from_now_on),
 		cmocka_unit_test(test_read__flipped_bit_in_a_single_block__file_and_record_go),
-		cmocka_unit_test(test_read__file_cut_or_gone__a_miss),
+		TEST(test_read__file_cut_or_gone__a_miss),
 		cmocka_unit_test(test_create__index_spoilt__starts_empty_and_works),
-		cmocka_unit_test(test_create__other_block_length__dropped),
+		TEST(test_create__other_block_length__dropped),
 		cmocka_unit_test(test_create__unusable_directories__said_and_the_others_serve),
 		cmocka_unit_test(test_create__no_directory__everything_is_a_miss),
 		cmocka_unit_test(
