@@ -212,7 +212,9 @@ static void op_open(fuse_req_t request, fuse_ino_t id, struct fuse_file_info *in
 	info->direct_io = mode == MODE_DIRECT;
 	if (mode == MODE_PASSTHROUGH)
 		reply_backing_id = backing_of(&nodes[id]);
-	if (mode == MODE_PASSTHROUGH && reply_backing_id <= 0)
+	if (mode == MODE_SMALL_FILES)
+		fuse_reply_err(request, ENOSYS); /* the kernel does not ask again, of any file */
+	else if (mode == MODE_PASSTHROUGH && reply_backing_id <= 0)
 		fuse_reply_err(request, EIO);
 	else
 		fuse_reply_open(request, info);
@@ -327,6 +329,7 @@ static int serve(void)
 		.init = op_init,
 		.lookup = op_lookup,
 		.getattr = op_getattr,
+		.open = op_open,
 		.read = op_read,
 		.readdirplus = op_readdirplus,
 	};
@@ -335,8 +338,6 @@ static int serve(void)
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	struct fuse_session *session;
 
-	if (mode != MODE_SMALL_FILES)
-		ops.open = op_open;
 	session = fuse_session_new(&args, &ops, sizeof(ops), NULL);
 	if (!session || !config || fuse_session_custom_io(session, &io, connection) != 0)
 		die("libfuse");
