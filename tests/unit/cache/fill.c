@@ -11,22 +11,6 @@
 
 #include <cmocka.h>
 
-static int set_up(void **state)
-{
-	struct rig *rig = malloc(sizeof(*rig));
-
-	rig_init(rig);
-	*state = rig;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	rig_fini(*state);
-	free(*state);
-	return 0;
-}
-
 static void test_fill__fetch_fails__all_waiters_hear_and_nothing_is_cached(void **state)
 {
 	static const int errors[] = { -ENOENT, -EACCES, -EIO, -EPROTO, -EINVAL, -ERANGE };
@@ -255,7 +239,7 @@ static void test_fill__small_object__takes_a_small_frame(void **state)
 	cache_object_put(object);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 
 int main(void)
 {

@@ -13,38 +13,13 @@
 #include "cache/store/store.h"
 #include "tests/unit/cache/rig_peers.h"
 
-struct bench {
-	struct rig rig;
-	struct fake_peers peers;
-};
-
-static int set_up(void **state)
-{
-	struct bench *bench = malloc(sizeof(*bench));
-
-	rig_init(&bench->rig);
-	fake_peers_attach(&bench->peers, &bench->rig, NULL);
-	*state = bench;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct bench *bench = *state;
-
-	fake_peers_stop(&bench->peers);
-	rig_fini(&bench->rig);
-	free(bench);
-	return 0;
-}
-
 static void test_fill__peers_have_it__costs_the_backing_store_nothing(void **state)
 {
 	static const struct {
 		bool placed;
 		uint64_t size;
 	} rows[] = { { false, 9 * MIB }, { true, 9 * MIB }, { true, 4 * MIB + 77 }, { true, 100 } };
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 
 	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -78,7 +53,7 @@ static void test_fill__peers_have_it__costs_the_backing_store_nothing(void **sta
 
 static void test_fill__nobody_has_it__comes_from_the_backing_store_and_is_kept(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 
 	for (int placed = 0; placed < 2; placed++) {
@@ -102,7 +77,7 @@ static void test_fill__nobody_has_it__comes_from_the_backing_store_and_is_kept(v
 static void test_fill__peers_bring_an_error__is_that_of_all_who_wait(void **state)
 {
 	static const int errors[] = { -ENOENT, -EACCES, -EIO, -ESTALE };
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 4 * MIB);
 
@@ -128,7 +103,7 @@ static void test_fill__peers_bring_an_error__is_that_of_all_who_wait(void **stat
 static void test_fill__peers_fail_for_now__are_asked_again(void **state)
 {
 	static const int errors[] = { -EAGAIN, -ETIMEDOUT, -EAGAIN };
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 4 * MIB);
 	struct reader reader;
@@ -149,7 +124,7 @@ static void test_fill__peers_fail_for_now__are_asked_again(void **state)
 
 static void test_fill__peers_fail_when_time_is_over__is_an_error(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 4 * MIB);
 	struct reader reader;
@@ -167,7 +142,7 @@ static void test_fill__peers_fail_when_time_is_over__is_an_error(void **state)
 
 static void test_fill__backing_was_asked__peers_are_not_asked_again(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 4 * MIB);
 	struct reader first, second;
@@ -191,7 +166,7 @@ static void test_fill__backing_was_asked__peers_are_not_asked_again(void **state
 
 static void test_fill__on_the_ssd__asks_nobody(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 4 * MIB);
 
@@ -204,7 +179,7 @@ static void test_fill__on_the_ssd__asks_nobody(void **state)
 
 static void test_fill__ssd_fails__is_repaired_by_peers(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 4 * MIB);
 	struct reader reader;
@@ -222,7 +197,7 @@ static void test_fill__ssd_fails__is_repaired_by_peers(void **state)
 
 static void test_fill__for_a_reader__serves_only_what_is_owned(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 
 	for (int owns = 0; owns < 2; owns++) {
@@ -242,7 +217,7 @@ static void test_fill__for_a_reader__serves_only_what_is_owned(void **state)
 
 static void test_fill__small_random_read__takes_granules_of_what_is_not_owned(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 
 	for (int owns = 0; owns < 2; owns++) {
@@ -276,14 +251,14 @@ static bool nothing_is_put_off(void *context)
 	return nothing;
 }
 
-static void miss_next(struct bench *bench)
+static void miss_next(struct peers_rig *bench)
 {
 	fake_peers_answer(&bench->peers, fake_peers_await(&bench->peers, 0), PEER_MISSED, 0, true);
 }
 
 static void test_fill__prefetched_blocks_miss__are_fetched_together(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 16 * MIB);
 
@@ -311,7 +286,7 @@ static void test_fill__prefetched_blocks_miss__are_fetched_together(void **state
 
 static void test_fill__reader_has_gone__keeps_its_frame_until_the_peers_are_done(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 4 * MIB);
 	struct reader reader;
@@ -330,7 +305,7 @@ static void test_fill__reader_has_gone__keeps_its_frame_until_the_peers_are_done
 
 static void test_fill__of_an_object_not_worth_the_ssd__passes_it_by(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 9 * MIB);
 	struct reader block, granule;
@@ -351,7 +326,7 @@ static void test_fill__of_an_object_not_worth_the_ssd__passes_it_by(void **state
 
 static void test_counters__of_all_sources__add_up_to_what_was_read(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 16 * MIB);
 	struct reader reader;
@@ -377,7 +352,7 @@ static void test_counters__of_all_sources__add_up_to_what_was_read(void **state)
 
 static void test_stop__while_peers_are_asked__ends_the_reader(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 16 * MIB);
 	struct reader asked, paused, late;
@@ -400,7 +375,7 @@ static void test_stop__while_peers_are_asked__ends_the_reader(void **state)
 
 static void test_stop__while_a_prefetch_gathers__leaves_nothing(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 8 * MIB);
 
@@ -412,7 +387,7 @@ static void test_stop__while_a_prefetch_gathers__leaves_nothing(void **state)
 
 static void test_stop__ssd_still_reads__ends_what_would_ask(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 4 * MIB);
 	struct reader reader;
@@ -429,7 +404,7 @@ static void test_stop__ssd_still_reads__ends_what_would_ask(void **state)
 	cache_object_put(object);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, peers_rig_set_up, peers_rig_tear_down)
 
 int main(void)
 {

@@ -11,22 +11,6 @@
 
 #include <cmocka.h>
 
-static int set_up(void **state)
-{
-	struct rig *rig = malloc(sizeof(*rig));
-
-	rig_init(rig);
-	*state = rig;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	rig_fini(*state);
-	free(*state);
-	return 0;
-}
-
 static void test_lost__in_memory__is_written_again(void **state)
 {
 	struct rig *rig = *state;
@@ -70,7 +54,7 @@ static void test_handout__nothing_to_hand_out__eagain(void **state)
 	cache_object_put(object);
 }
 
-#define ROW(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define ROW(test) cmocka_unit_test_setup_teardown(test, rig_set_up, rig_tear_down)
 
 int main(void)
 {

@@ -15,19 +15,12 @@
 
 static int set_up(void **state)
 {
-	struct rig *rig = malloc(sizeof(*rig));
+	struct rig *rig;
 
-	rig_init(rig);
+	rig_set_up(state);
+	rig = *state;
 	fake_backing_automatic(&rig->backing);
 	fake_store.refuse = true; /* nothing goes to the SSD but what the test puts there */
-	*state = rig;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	rig_fini(*state);
-	free(*state);
 	return 0;
 }
 
@@ -239,7 +232,7 @@ static void test_holdings__cache_stops__says_so(void **state)
 	cache_object_put(object);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
 
 int main(void)
 {

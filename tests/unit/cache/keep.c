@@ -17,37 +17,18 @@
 
 #define SIZE (9 * MIB + 77) /* two blocks, and a rest with padding */
 
-struct bench {
-	struct rig rig;
-	struct fake_peers peers;
-	struct cache_object *object;
-};
-
 static int set_up(void **state)
 {
-	struct bench *bench = malloc(sizeof(*bench));
+	struct peers_rig *bench = peers_rig_create();
 
-	rig_init(&bench->rig);
-	fake_peers_attach(&bench->peers, &bench->rig, NULL);
 	fake_store.directory_count = 1;
 	bench->object = rig_open(&bench->rig, "a", SIZE);
 	*state = bench;
 	return 0;
 }
 
-static int tear_down(void **state)
-{
-	struct bench *bench = *state;
-
-	cache_object_put(bench->object);
-	fake_peers_stop(&bench->peers);
-	rig_fini(&bench->rig);
-	free(bench);
-	return 0;
-}
-
 /* A unit that peers have, and that is not placed here. */
-static void stage(struct bench *bench, struct stager *stager, uint64_t index)
+static void stage(struct peers_rig *bench, struct stager *stager, uint64_t index)
 {
 	stager_start(stager, &bench->rig, "a", SIZE, index, false);
 	if (!stager_is_done(stager))
@@ -79,7 +60,7 @@ static int keep(struct stager *stager)
 
 static void test_keep__of_somebody_elses_block__is_written_from_the_window(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 
 	for (unsigned block = 0; block < 3; block++) {
 		struct stager stager;
@@ -99,7 +80,7 @@ static void test_keep__of_somebody_elses_block__is_written_from_the_window(void 
 
 static void test_keep__while_it_is_being_written__is_not_written_twice(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct stager first, second;
 
 	fake_store.hold_writes = true;
@@ -133,7 +114,7 @@ static void test_keep__not_possible__says_why(void **state)
 		{ UNIT_BLOCK(0), .refuse = true, .on_ssd = true, .directories = 1, .result = 0 },
 		{ UNIT_GRANULE(144), .directories = 1, .result = -EINVAL },
 	};
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 
 	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
 		unsigned before = fake_store.writes_started;
@@ -153,7 +134,7 @@ static void test_keep__not_possible__says_why(void **state)
 
 static void test_keep__refused_once__is_tried_again_by_the_next_stage(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct stager stager;
 
 	fake_store.refuse = true;
@@ -173,7 +154,7 @@ static void test_would_keep__asks_the_policy(void **state)
 		.version = { "fake", "bucket", "a", "etag", SIZE },
 		.dataset = "/data",
 	};
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 
 	assert_true(cache_would_keep(bench->rig.cache, &object, 0, 4 * MIB));
 	fake_store.refuse = true;
@@ -182,7 +163,7 @@ static void test_would_keep__asks_the_policy(void **state)
 
 static void test_list__is_the_stores(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct store_cursor cursor = { .id = *cache_object_id(bench->object) };
 	struct store_page *page = malloc(sizeof(*page));
 
@@ -200,18 +181,19 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			test_keep__of_somebody_elses_block__is_written_from_the_window, set_up,
-			tear_down),
+			peers_rig_tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_keep__while_it_is_being_written__is_not_written_twice, set_up,
-			tear_down),
+			peers_rig_tear_down),
 		cmocka_unit_test_setup_teardown(test_keep__not_possible__says_why, set_up,
-						tear_down),
+						peers_rig_tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_keep__refused_once__is_tried_again_by_the_next_stage, set_up,
-			tear_down),
+			peers_rig_tear_down),
 		cmocka_unit_test_setup_teardown(test_would_keep__asks_the_policy, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(test_list__is_the_stores, set_up, tear_down),
+						peers_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_list__is_the_stores, set_up,
+						peers_rig_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

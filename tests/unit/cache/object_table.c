@@ -11,22 +11,6 @@
 
 #include <cmocka.h>
 
-static int set_up(void **state)
-{
-	struct rig *rig = malloc(sizeof(*rig));
-
-	rig_init(rig);
-	*state = rig;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	rig_fini(*state);
-	free(*state);
-	return 0;
-}
-
 #include "tests/unit/base/allocation_fault.h"
 
 static void test_open__equal_versions__are_one_object(void **state)
@@ -111,7 +95,7 @@ static void test_resident__of_a_version__counts_what_needs_no_backing_store(void
 	cache_object_put(object);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 
 int main(void)
 {

@@ -11,22 +11,6 @@
 
 #include <cmocka.h>
 
-static int set_up(void **state)
-{
-	struct rig *rig = malloc(sizeof(*rig));
-
-	rig_init(rig);
-	*state = rig;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	rig_fini(*state);
-	free(*state);
-	return 0;
-}
-
 /* prefetch_max is half the rig's arena */
 #define PREFETCH_BLOCKS (RIG_BLOCKS / 2)
 
@@ -285,7 +269,7 @@ static void test_stop__with_a_run_under_way__ends_all_of_it(void **state)
 	cache_object_put(object); /* rig_fini() cancels them, and checks */
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 
 int main(void)
 {

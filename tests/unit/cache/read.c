@@ -16,22 +16,6 @@
 
 #define ASKERS 64
 
-static int set_up(void **state)
-{
-	struct rig *rig = malloc(sizeof(*rig));
-
-	rig_init(rig);
-	*state = rig;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	rig_fini(*state);
-	free(*state);
-	return 0;
-}
-
 static void test_read__cold__fetches_its_block_and_is_warm_then(void **state)
 {
 	struct rig *rig = *state;
@@ -386,7 +370,7 @@ static void test_reload__shorter_timeout__ends_the_younger_read_first(void **sta
 	cache_object_put(object);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 
 int main(void)
 {

@@ -240,6 +240,23 @@ void rig_fini(struct rig *rig)
 	option_free(&cache_options, &rig->config);
 }
 
+int rig_set_up(void **state)
+{
+	struct rig *rig = malloc(sizeof(*rig));
+
+	assert_non_null(rig);
+	rig_init(rig);
+	*state = rig;
+	return 0;
+}
+
+int rig_tear_down(void **state)
+{
+	rig_fini(*state);
+	free(*state);
+	return 0;
+}
+
 struct cache_object *rig_open(struct rig *rig, const char *key, uint64_t size)
 {
 	struct object_version version = { "fake", "bucket", key, "etag", size };

@@ -80,6 +80,10 @@ void rig_init(struct rig *rig);
 /** rig_fini() - stops in the right order and checks that nothing is left pinned. */
 void rig_fini(struct rig *rig);
 
+/** rig_set_up(), rig_tear_down() - of a test whose state is a rig. */
+int rig_set_up(void **state);
+int rig_tear_down(void **state);
+
 /** rig_open() - an object of @size; its bytes follow from its key and offset. */
 struct cache_object *rig_open(struct rig *rig, const char *key, uint64_t size);
 

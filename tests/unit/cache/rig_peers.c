@@ -243,3 +243,30 @@ void stager_check(struct stager *stager, enum cache_origin origin)
 	stager_look(stager, origin);
 	cache_stage_finish(&stager->stage);
 }
+
+struct peers_rig *peers_rig_create(void)
+{
+	struct peers_rig *bench = calloc(1, sizeof(*bench));
+
+	assert_non_null(bench);
+	rig_init(&bench->rig);
+	fake_peers_attach(&bench->peers, &bench->rig, NULL);
+	return bench;
+}
+
+int peers_rig_set_up(void **state)
+{
+	*state = peers_rig_create();
+	return 0;
+}
+
+int peers_rig_tear_down(void **state)
+{
+	struct peers_rig *bench = *state;
+
+	cache_object_put(bench->object);
+	fake_peers_stop(&bench->peers);
+	rig_fini(&bench->rig);
+	free(bench);
+	return 0;
+}

@@ -71,3 +71,16 @@ void stager_look(struct stager *stager, enum cache_origin origin);
 
 /** stager_check() - looks and finishes. */
 void stager_check(struct stager *stager, enum cache_origin origin);
+
+/* A rig among peers. */
+struct peers_rig {
+	struct rig rig;
+	struct fake_peers peers;
+	struct cache_object *object; /* NULL, or a reference for peers_rig_tear_down() to put */
+};
+
+struct peers_rig *peers_rig_create(void);
+
+/** peers_rig_set_up(), peers_rig_tear_down() - of a test whose state is one. */
+int peers_rig_set_up(void **state);
+int peers_rig_tear_down(void **state);

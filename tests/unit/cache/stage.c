@@ -16,33 +16,8 @@
 #include "base/check.h"
 #include "tests/unit/cache/rig_peers.h"
 
-struct bench {
-	struct rig rig;
-	struct fake_peers peers;
-};
-
-static int set_up(void **state)
-{
-	struct bench *bench = malloc(sizeof(*bench));
-
-	rig_init(&bench->rig);
-	fake_peers_attach(&bench->peers, &bench->rig, NULL);
-	*state = bench;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct bench *bench = *state;
-
-	fake_peers_stop(&bench->peers);
-	rig_fini(&bench->rig);
-	free(bench);
-	return 0;
-}
-
 /* Brings a block into the window. */
-static void read_in(struct bench *bench, struct cache_object *object, uint64_t off, bool random)
+static void read_in(struct peers_rig *bench, struct cache_object *object, uint64_t off, bool random)
 {
 	struct reader reader;
 
@@ -64,7 +39,7 @@ static void test_stage__in_the_window__is_told_at_once(void **state)
 		UNIT_GRANULE(9 * 16),
 		UNIT_GRANULE(64 + 32),
 	};
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 9 * MIB + 77);
 
@@ -96,7 +71,7 @@ static void test_stage__on_the_ssd__is_read_from_there(void **state)
 		{ UNIT_GRANULE(64 + 5), 1, false },
 		{ UNIT_GRANULE(64 + 5), 1, true },
 	};
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 
 	bench->peers.owns = true;
@@ -128,7 +103,7 @@ static void test_stage__nowhere_here__is_fetched_and_kept_if_placed_or_the_only_
 		{ PEER_MISSED, CACHE_ORIGIN_BACKING, true, true },
 		{ PEER_MISSED, CACHE_ORIGIN_BACKING, false, true },
 	};
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 
 	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -162,7 +137,7 @@ static void test_stage__granule__takes_what_a_small_random_read_takes(void **sta
 		{ true, true, UNIT_GRANULE(64 + 7) },
 		{ false, false, UNIT_GRANULE(64 + 7) },
 	};
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 
 	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -182,7 +157,7 @@ static void test_stage__granule__takes_what_a_small_random_read_takes(void **sta
 
 static void test_stage__granule_of_a_block_under_way__comes_as_soon_as_it_is_there(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 4 * MIB);
 	struct reader reader;
@@ -223,7 +198,7 @@ static void test_stage__makes_no_sense__is_refused_at_once(void **state)
 		{ "fake", UINT64_MAX, UINT64_MAX, -EINVAL },
 		{ "fake", UINT64_MAX, UINT64_MAX - 1, -EINVAL },
 	};
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 
 	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -247,7 +222,7 @@ static void test_stage__makes_no_sense__is_refused_at_once(void **state)
 static void test_stage__fails__gives_the_status_and_holds_nothing(void **state)
 {
 	static const int errors[] = { -ENOENT, -EACCES, -ESTALE, -EIO };
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 
 	for (unsigned i = 0; i < ARRAY_COUNT(errors); i++) {
@@ -265,7 +240,7 @@ static void test_stage__fails__gives_the_status_and_holds_nothing(void **state)
 
 static void test_stage__time_is_over__ends_with_that(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct stager later, soon;
 
@@ -285,7 +260,7 @@ static void test_stage__time_is_over__ends_with_that(void **state)
 
 static void test_stage__cancelled__ends_and_the_fill_goes_on(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct stager stager;
 
@@ -300,7 +275,7 @@ static void test_stage__cancelled__ends_and_the_fill_goes_on(void **state)
 
 static void test_stage__of_many_at_once__costs_one_fetch(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 4 * MIB);
 	struct stager stagers[8];
@@ -325,7 +300,7 @@ static void test_stage__of_many_at_once__costs_one_fetch(void **state)
 /* A asks B and B asks A for the same unit, as their placements differ: neither may wait. */
 static void test_stage__asked_for_here_by_a_reader__does_not_wait_for_it(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 4 * MIB);
 	struct reader reader;
@@ -351,7 +326,7 @@ static void test_stage__asked_for_here_by_a_reader__does_not_wait_for_it(void **
 
 static void test_stage__waits_when_the_ssd_fails_a_reader__others_are_asked_to_serve(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "a", 4 * MIB);
 	struct reader reader;
@@ -375,7 +350,7 @@ static void test_stage__waits_when_the_ssd_fails_a_reader__others_are_asked_to_s
 
 static void test_stage__for_a_peer__counts_as_no_read(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct stager stager;
 
@@ -394,7 +369,7 @@ static void test_stage__for_a_peer__counts_as_no_read(void **state)
 
 static void test_stop__stages_wait__ends_them(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct cache_object *object = rig_open(rig, "b", 4 * MIB);
 	struct cache_object *there = rig_open(rig, "a", 4 * MIB);
@@ -418,7 +393,7 @@ static void test_stop__stages_wait__ends_them(void **state)
 	cache_object_put(there);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, peers_rig_set_up, peers_rig_tear_down)
 
 int main(void)
 {

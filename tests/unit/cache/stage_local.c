@@ -15,51 +15,32 @@
 
 #define SIZE (4 * MIB)
 
-struct bench {
-	struct rig rig;
-	struct fake_peers peers;
-	struct cache_object *object; /* "a", of one block */
-};
-
 static int set_up(void **state)
 {
-	struct bench *bench = malloc(sizeof(*bench));
+	struct peers_rig *bench = peers_rig_create();
 
-	rig_init(&bench->rig);
-	fake_peers_attach(&bench->peers, &bench->rig, NULL);
 	bench->object = rig_open(&bench->rig, "a", SIZE);
 	*state = bench;
 	return 0;
 }
 
-static int tear_down(void **state)
-{
-	struct bench *bench = *state;
-
-	cache_object_put(bench->object);
-	fake_peers_stop(&bench->peers);
-	rig_fini(&bench->rig);
-	free(bench);
-	return 0;
-}
-
-static void start_local(struct bench *bench, struct stager *stager)
+static void start_local(struct peers_rig *bench, struct stager *stager)
 {
 	stager_start(stager, &bench->rig, "a", SIZE, UNIT_BLOCK(0), true);
 }
 
-static void start_reader(struct bench *bench, struct reader *reader)
+static void start_reader(struct peers_rig *bench, struct reader *reader)
 {
 	assert_int_equal(reader_start(reader, &bench->rig, bench->object, 0, 10, false), 0);
 }
 
-static void answer_peers(struct bench *bench, enum peer_outcome outcome, int status)
+static void answer_peers(struct peers_rig *bench, enum peer_outcome outcome, int status)
 {
 	fake_peers_answer(&bench->peers, fake_peers_await(&bench->peers, 0), outcome, status,
 			  false);
 }
 
-static void answer_backing(struct bench *bench, int status)
+static void answer_backing(struct peers_rig *bench, int status)
 {
 	struct fake_backing *backing = &bench->rig.backing;
 
@@ -69,7 +50,7 @@ static void answer_backing(struct bench *bench, int status)
 static void test_local__not_here__is_said_at_once(void **state)
 {
 	static const uint64_t rows[] = { UNIT_BLOCK(0), UNIT_BLOCK(1), UNIT_GRANULE(70) };
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 
 	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -87,7 +68,7 @@ static void test_local__not_here__is_said_at_once(void **state)
 
 static void test_local__being_read_from_the_ssd__joins(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct reader reader;
 	struct stager stager;
 
@@ -105,7 +86,7 @@ static void test_local__being_read_from_the_ssd__joins(void **state)
 static void test_local__ssd_fails_it_alone__is_not_here_and_nobody_is_asked(void **state)
 {
 	static const int errors[] = { -EIO, -EBADMSG, -ENOENT };
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 
 	for (unsigned i = 0; i < ARRAY_COUNT(errors); i++) {
@@ -124,7 +105,7 @@ static void test_local__ssd_fails_it_alone__is_not_here_and_nobody_is_asked(void
 
 static void test_local__cancelled_while_the_ssd_fails__leaves_nothing(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 	struct stager stager;
 
@@ -142,7 +123,7 @@ static void test_local__cancelled_while_the_ssd_fails__leaves_nothing(void **sta
 /* Who began it makes no difference: the reader goes on, the local one does not. */
 static void test_local__ssd_fails_a_reader_too__ends_and_the_reader_goes_on(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct rig *rig = &bench->rig;
 
 	fake_store.read_status = -EBADMSG;
@@ -171,7 +152,7 @@ static void test_local__ssd_fails_a_reader_too__ends_and_the_reader_goes_on(void
 
 static void test_local__ssd_fails_a_stage_too__ends_and_the_stage_goes_on(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct stager local, stage;
 	struct peer_fetch *ask;
 
@@ -192,7 +173,7 @@ static void test_local__ssd_fails_a_stage_too__ends_and_the_stage_goes_on(void *
 
 static void test_local__others_are_asked_for_it__is_not_here(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct reader reader;
 	struct stager stager;
 
@@ -216,7 +197,7 @@ static void test_local__others_are_asked_for_it__is_not_here(void **state)
 
 static void test_local__backing_is_asked_anyway__waits_for_it(void **state)
 {
-	struct bench *bench = *state;
+	struct peers_rig *bench = *state;
 	struct stager first, second, granule;
 	struct reader reader;
 
@@ -262,7 +243,7 @@ static void test_local__this_node_has_no_peers__reads_the_ssd_alone(void **state
 	rig_fini(&rig);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, peers_rig_tear_down)
 
 int main(void)
 {

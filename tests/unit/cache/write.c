@@ -11,22 +11,6 @@
 
 #include <cmocka.h>
 
-static int set_up(void **state)
-{
-	struct rig *rig = malloc(sizeof(*rig));
-
-	rig_init(rig);
-	*state = rig;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	rig_fini(*state);
-	free(*state);
-	return 0;
-}
-
 static void test_write__after_a_fetch__puts_the_block_on_the_ssd(void **state)
 {
 	struct rig *rig = *state;
@@ -128,7 +112,7 @@ static void test_write__handle_is_closed__goes_on(void **state)
 	rig_wait_counter(rig, CACHE_OBJECTS, 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 
 int main(void)
 {
