@@ -239,7 +239,8 @@ static struct window_entry *take_frame_locked(struct cache *cache)
 	if (cache->stopping || anybody_waits_locked(cache) ||
 	    pins->regions >= pins->regions_max / 2)
 		return NULL;
-	return window_add(&cache->window, &nobodys, cache->audit.len, WINDOW_DEMAND, false);
+	return window_add(&cache->window, &nobodys, cache->audit.len, WINDOW_DEMAND,
+			  WINDOW_LOSS_NONE);
 }
 
 static void set_up_get_locked(struct cache *cache)

@@ -174,7 +174,7 @@ static void drop_all(struct cache *cache)
 
 	CHECK(cache->fill_count == 0 && cache->write_count == 0);
 	pthread_mutex_lock(&cache->lock);
-	while ((entry = TAILQ_FIRST(&cache->window.lists[WINDOW_LIST_DIRTY]))) {
+	while ((entry = window_next_dirty(&cache->window))) {
 		cache_write_drop_dirty(entry);
 		window_set_state(&cache->window, entry, WINDOW_CLEAN);
 	}

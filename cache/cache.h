@@ -83,6 +83,7 @@ enum cache_counter {
 	CACHE_BLOCKS,		/* gauge, blocks in the window */
 	CACHE_EVICTIONS,	/* blocks evicted from the window */
 	CACHE_STORE_SKIPPED,	/* fetched blocks the policy or a lack of room kept off the SSD */
+	CACHE_STORE_LOST,	/* of them, those that were evicted before the SSD had them */
 	CACHE_REPAIRED,		/* blocks whose SSD copy failed its check and was fetched again */
 	CACHE_OBJECTS,		/* gauge, open object versions */
 	CACHE_AUDITS,		/* units from other nodes compared with the backing store */

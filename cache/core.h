@@ -75,6 +75,7 @@ struct cache {
 	uint64_t prefetch_bytes; /* of prefetches under way */
 	uint64_t write_bytes;	 /* lent to the store */
 	uint64_t write_count;
+	uint64_t written_ns; /* when the store gave one back, or was lent the first */
 	struct cache_audit audit;
 	bool stopping;
 	unsigned store_callers;	   /* threads that start something in the store */
@@ -162,13 +163,12 @@ void cache_reads_cancel_locked(struct cache *cache, struct cache_work *work);
 
 /**
  * cache_fill_add_locked() - a new entry for a block or granule of @object, to be filled; appended
- * to @work.
+ * to @work. @read: for whom; NULL: a prefetch.
  * Return: the entry, or NULL: no frame.
  */
 struct window_entry *cache_fill_add_locked(struct cache *cache, struct cache_object *object,
 					   const struct window_key *key, uint32_t len,
-					   enum window_class class, bool prefetch,
-					   struct cache_work *work);
+					   const struct cache_read *read, struct cache_work *work);
 
 /** cache_fill_undo_locked() - takes back an entry just added, before its work was run. */
 void cache_fill_undo_locked(struct cache *cache, struct window_entry *entry,
@@ -197,6 +197,13 @@ uint64_t cache_fills_next_ns(const struct cache *cache);
 /** cache_writes_start() - hands dirty blocks to the store as far as write_max allows. Without the
  *  lock. */
 void cache_writes_start(struct cache *cache);
+
+/** cache_write_loss_locked() - what may be lost for a frame that @read wants; NULL: a prefetch. */
+enum window_loss cache_write_loss_locked(struct cache *cache, const struct cache_read *read);
+
+/** cache_write_lags_locked() - whether so much waits for the SSD that @len bytes more are not to be
+ *  prefetched. */
+bool cache_write_lags_locked(struct cache *cache, uint32_t len);
 
 /** cache_write_drop_dirty() - for the window: a dirty entry goes. */
 void cache_write_drop_dirty(struct window_entry *entry);

@@ -53,6 +53,9 @@ const struct counter_spec cache_counter_specs[CACHE_COUNTER_COUNT] = {
 			      "blocks evicted from memory" },
 	[CACHE_STORE_SKIPPED] = { "cache_store_skipped", COUNTER_TOTAL, "blocks",
 				  "fetched blocks that policy or lack of room kept off the SSD" },
+	[CACHE_STORE_LOST] = { "cache_store_lost", COUNTER_TOTAL, "blocks",
+			       "of them, dropped from memory before the SSD had them, and not at "
+			       "hand elsewhere: to be fetched again" },
 	[CACHE_REPAIRED] = { "cache_repaired", COUNTER_TOTAL, "blocks",
 			     "blocks whose copy on the SSD was bad and was fetched again" },
 	[CACHE_OBJECTS] = { "cache_objects", COUNTER_GAUGE, "objects", "open object versions" },

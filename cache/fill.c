@@ -49,15 +49,16 @@ void cache_fill_unref_locked(struct cache_fill *fill)
 
 struct window_entry *cache_fill_add_locked(struct cache *cache, struct cache_object *object,
 					   const struct window_key *key, uint32_t len,
-					   enum window_class class, bool prefetch,
-					   struct cache_work *work)
+					   const struct cache_read *read, struct cache_work *work)
 {
+	enum window_class class = read ? (enum window_class)read->p.class : WINDOW_DEMAND;
 	struct cache_fill *fill = malloc(sizeof(*fill));
+	bool prefetch = !read;
 	struct window_entry *entry;
 
 	if (!fill)
 		return NULL;
-	entry = window_add(&cache->window, key, len, class, !prefetch);
+	entry = window_add(&cache->window, key, len, class, cache_write_loss_locked(cache, read));
 	if (!entry) {
 		free(fill);
 		return NULL;
@@ -128,11 +129,12 @@ void cache_fill_joined_locked(struct window_entry *entry)
 
 /* A whole block that this node is to keep goes to the SSD; then someone waits for
  * cache_writes_start(). */
-static void fill_done_locked(struct cache *cache, struct window_entry *entry, bool write,
-			     struct cache_object **object)
+static void fill_done_locked(struct cache *cache, struct window_entry *entry, bool placed,
+			     bool write, struct cache_object **object)
 {
 	entry->filled = entry->len;
 	entry->ready_ns = clock_now_ns(cache->clock);
+	entry->copy = !placed && entry->origin == CACHE_ORIGIN_PEER;
 	if (write) {
 		entry->object = *object;
 		entry->object->pending_bytes += entry->len;
@@ -163,7 +165,7 @@ void cache_fill_end(struct cache_fill *fill, int status, enum cache_origin origi
 		    !window_key_is_granule(&entry->key);
 	struct cache_object *object;
 	struct cache_work work;
-	bool distrusted;
+	bool placed = fill->placed, distrusted;
 
 	cache_work_init(&work);
 	pthread_mutex_lock(&cache->lock);
@@ -172,7 +174,8 @@ void cache_fill_end(struct cache_fill *fill, int status, enum cache_origin origi
 		entry->origin = (uint8_t)origin;
 		/* what came from the SSD before it was dropped there */
 		distrusted = entry->distrusted && origin != CACHE_ORIGIN_BACKING;
-		fill_done_locked(cache, entry, keep && !cache->stopping && !distrusted, &object);
+		fill_done_locked(cache, entry, placed, keep && !cache->stopping && !distrusted,
+				 &object);
 		cache_reads_progress_locked(cache, entry, &work);
 		entry->distrusted = false;
 		if (distrusted)

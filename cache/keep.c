@@ -62,8 +62,13 @@ static bool write_begin_locked(struct cache_stage *stage, struct window_entry *e
 {
 	struct cache *cache = stage->read.p.cache;
 
-	if (entry->state == WINDOW_DIRTY || entry->state == WINDOW_WRITING)
+	if (entry->state == WINDOW_WRITING)
 		return true;
+	entry->copy = false; /* who hands it over waits for it */
+	if (entry->state == WINDOW_DIRTY) {
+		window_set_state(&cache->window, entry, WINDOW_DIRTY);
+		return true;
+	}
 	if (stage->kept || cache->stopping)
 		return false;
 	CHECK(entry->state == WINDOW_CLEAN && !entry->object);

@@ -1,7 +1,8 @@
 /*
  * prefetch.c - hints. A prefetch never waits and never costs a reader anything: it is refused while
- * readers wait for frames, when prefetch_max bytes are under way, and when only blocks that are
- * still to be written to the SSD could give way.
+ * readers wait for frames, when prefetch_max bytes are under way, when only blocks that are still
+ * to be written to the SSD could give way, and, among peers, when so many of those wait already
+ * that readers would soon wait for the SSD (write.c).
  *
  * What was prefetched and not read yet may take half the arena. When it does, readers are far
  * behind their own hints; more would push out what they are about to read. But a reader may also
@@ -38,7 +39,8 @@ static bool prefetch_block_locked(struct cache *cache, struct cache_object *obje
 	if (cache->stopping || atomic_load(&object->stale) ||
 	    !TAILQ_EMPTY(&cache->queues[WINDOW_DEMAND].for_frames) ||
 	    len > cache->prefetch_max - cache->prefetch_bytes || !ahead_allows(cache, len) ||
-	    !cache_fill_add_locked(cache, object, &key, len, WINDOW_DEMAND, true, work)) {
+	    cache_write_lags_locked(cache, len) ||
+	    !cache_fill_add_locked(cache, object, &key, len, NULL, work)) {
 		counter_add(&cache->counters, CACHE_PREFETCH_DROPPED, 1);
 		return false;
 	}

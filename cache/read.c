@@ -12,7 +12,8 @@
  * A read takes all its frames at once or none. Were it to keep some while it waits for others,
  * readers could hold the whole arena between them and wait for each other for ever. For the same
  * reason nobody overtakes in the queue for frames of a class: room that was made for the first in
- * it stays free until it is taken by it, or by a class behind it (window.c).
+ * it stays free until it is taken by it, or by a class behind it (window.c). Where the SSD is what
+ * keeps the arena full, the wait is a bounded one: write.c.
  *
  * A read moves from one state to the next under the lock, so that of a deadline, a cancellation and
  * an arrival exactly one ends it. It is on by_deadline while it waits.
@@ -255,8 +256,7 @@ static int acquire_part(struct cache *cache, struct cache_read *read, unsigned i
 			return error;
 	}
 	if (!entry && may_add) {
-		entry = cache_fill_add_locked(cache, read->object, &span.key, span.len,
-					      class_of(read), false, work);
+		entry = cache_fill_add_locked(cache, read->object, &span.key, span.len, read, work);
 		*out_added = entry;
 	}
 	if (!entry || !window_ref(&cache->window, entry, class_of(read)))

@@ -14,7 +14,8 @@
  *
  * Frames. Each class leaves a part of the arena unpinned for those behind it (window/window.c), and
  * waits for frames in a queue of its own. What forward pins ends by itself: SSD, a lease. So serve
- * gets its frames in the end, everywhere, and so does demand.
+ * gets its frames in the end, everywhere, and so does demand. What is yet to be written to the SSD
+ * is pinned by nobody, and holds any class up for a bounded time (cache/write.c).
  *
  * Fills. A unit has one fill, and who comes later joins it. Suppose A takes B for the owner of a
  * unit and B takes A for it, since their placements differ for a moment, and readers on both want

@@ -3,8 +3,10 @@
  *
  * What gives way, in this order: the least recently used of the clean ones; then what was
  * prefetched and not read yet, oldest first (a reader is about to need it: without a list of its
- * own it would be older than all that was read and would go first); then, for those who cannot do
- * without, dirty ones, which the SSD then misses.
+ * own it would be older than all that was read and would go first); then, for those who may lose
+ * them, dirty ones, which the SSD then misses: copies of what their owner has, then what would have
+ * to be fetched again, at last what would have to be at once, as it was prefetched and not read
+ * yet. Who may lose what, and when, is write.c's to say.
  *
  * A large frame among small ones: evicting by age alone would empty most of the arena before 4 MiB
  * lie side by side. So the victim only says where: everything that shares the wanted frame with it
@@ -28,9 +30,18 @@ static void evict(struct window *window, struct window_entry *entry)
 	window_release(window, entry);
 }
 
-static bool evictable(const struct window_entry *entry, bool dirty_too)
+static enum window_loss loss_of(const struct window_entry *entry)
 {
-	return !entry->pinned[WINDOW_FORWARD] && (dirty_too || entry->state != WINDOW_DIRTY);
+	if (entry->state != WINDOW_DIRTY)
+		return WINDOW_LOSS_NONE;
+	if (entry->copy)
+		return WINDOW_LOSS_COPIES;
+	return entry->ahead ? WINDOW_LOSS_ALL : WINDOW_LOSS_READ;
+}
+
+static bool evictable(const struct window_entry *entry, enum window_loss loss)
+{
+	return !entry->pinned[WINDOW_FORWARD] && loss_of(entry) <= loss;
 }
 
 static bool overlaps(const struct window_entry *entry, uint64_t off, uint64_t len)
@@ -40,7 +51,8 @@ static bool overlaps(const struct window_entry *entry, uint64_t off, uint64_t le
 }
 
 /* Whether all entries in the frame [off, off + len) can go. */
-static bool frame_evictable(struct window *window, uint64_t off, uint64_t len, bool dirty_too)
+static bool frame_evictable(struct window *window, uint64_t off, uint64_t len,
+			    enum window_loss loss)
 {
 	struct window_region *region = window_region_of(window, off);
 	struct window_entry *entry;
@@ -48,7 +60,7 @@ static bool frame_evictable(struct window *window, uint64_t off, uint64_t len, b
 	if (region->pinned[WINDOW_FORWARD] && len == buddy_frame_len(WINDOW_REGION_ORDER))
 		return false;
 	LIST_FOREACH (entry, &region->entries, by_region)
-		if (overlaps(entry, off, len) && !evictable(entry, dirty_too))
+		if (overlaps(entry, off, len) && !evictable(entry, loss))
 			return false;
 	return true;
 }
@@ -68,7 +80,7 @@ static void evict_frame(struct window *window, uint64_t off, uint64_t len)
 
 /* Evicts by age from one list until a frame of @order is free. */
 static bool evict_oldest(struct window *window, enum window_list list, unsigned order,
-			 bool dirty_too)
+			 enum window_loss loss)
 {
 	uint64_t len = buddy_frame_len(order);
 	struct window_entry *entry = NULL;
@@ -79,7 +91,7 @@ static bool evict_oldest(struct window *window, enum window_list list, unsigned 
 
 		if (tried++ == VICTIMS_MAX)
 			return false;
-		if (!frame_evictable(window, off, len, dirty_too))
+		if (!frame_evictable(window, off, len, loss))
 			continue;
 		evict_frame(window, off, len);
 		return true;
@@ -88,14 +100,14 @@ static bool evict_oldest(struct window *window, enum window_list list, unsigned 
 }
 
 /* The oldest ones all have pinned neighbours: any region without a pin will do. */
-static bool evict_region(struct window *window, bool dirty_too)
+static bool evict_region(struct window *window, enum window_loss loss)
 {
 	uint64_t len = buddy_frame_len(WINDOW_REGION_ORDER);
 
 	for (uint64_t i = 0; i < window->region_count && i < REGIONS_TRIED_MAX; i++) {
 		uint64_t region = window->region_cursor++ % window->region_count;
 
-		if (!frame_evictable(window, region * len, len, dirty_too))
+		if (!frame_evictable(window, region * len, len, loss))
 			continue;
 		evict_frame(window, region * len, len);
 		return true;
@@ -103,19 +115,32 @@ static bool evict_region(struct window *window, bool dirty_too)
 	return false;
 }
 
-bool window_make_room(struct window *window, unsigned order, bool dirty_too)
+/* Dirty ones, the oldest first; of others what lies beside them. */
+static bool lose(struct window *window, unsigned order, enum window_loss loss)
 {
-	if (evict_oldest(window, WINDOW_LIST_LRU, order, false) ||
-	    evict_oldest(window, WINDOW_LIST_AHEAD, order, false) || evict_region(window, false))
+	enum window_list list = loss == WINDOW_LOSS_COPIES ? WINDOW_LIST_COPIES : WINDOW_LIST_DIRTY;
+
+	if (TAILQ_EMPTY(&window->lists[list]))
+		return false;
+	return evict_oldest(window, list, order, loss) ||
+	       evict_oldest(window, WINDOW_LIST_LRU, order, loss) || evict_region(window, loss);
+}
+
+bool window_make_room(struct window *window, unsigned order, enum window_loss loss)
+{
+	if (evict_oldest(window, WINDOW_LIST_LRU, order, WINDOW_LOSS_NONE) ||
+	    evict_oldest(window, WINDOW_LIST_AHEAD, order, WINDOW_LOSS_NONE) ||
+	    evict_region(window, WINDOW_LOSS_NONE))
 		return true;
-	return dirty_too &&
-	       (evict_oldest(window, WINDOW_LIST_DIRTY, order, true) ||
-		evict_oldest(window, WINDOW_LIST_LRU, order, true) || evict_region(window, true));
+	for (enum window_loss less = WINDOW_LOSS_COPIES; less <= loss; less++)
+		if (lose(window, order, less))
+			return true;
+	return false;
 }
 
 /* Empties a frame of a region that is pinned in part. */
 static bool evict_beside(struct window *window, struct window_region *region, unsigned order,
-			 bool dirty_too)
+			 enum window_loss loss)
 {
 	uint64_t len = buddy_frame_len(order);
 	struct window_entry *entry = NULL;
@@ -126,7 +151,7 @@ static bool evict_beside(struct window *window, struct window_region *region, un
 
 		if (tried++ == VICTIMS_MAX)
 			return false;
-		if (!frame_evictable(window, off, len, dirty_too))
+		if (!frame_evictable(window, off, len, loss))
 			continue;
 		evict_frame(window, off, len);
 		return true;
@@ -135,7 +160,7 @@ static bool evict_beside(struct window *window, struct window_region *region, un
 }
 
 static bool take_beside(struct window *window, unsigned order, enum window_class class,
-			bool dirty_too, uint64_t *out_off)
+			enum window_loss loss, uint64_t *out_off)
 {
 	unsigned tried = 0;
 
@@ -152,7 +177,7 @@ static bool take_beside(struct window *window, unsigned order, enum window_class
 			return true;
 		if (tried++ == BESIDE_TRIED_MAX)
 			return false;
-		if (!evict_beside(window, region, order, dirty_too))
+		if (!evict_beside(window, region, order, loss))
 			continue;
 		CHECK(buddy_alloc_within(&window->arena.buddy, order, off, out_off) == 0);
 		return true;
@@ -161,12 +186,12 @@ static bool take_beside(struct window *window, unsigned order, enum window_class
 }
 
 bool window_take_frame(struct window *window, unsigned order, enum window_class class,
-		       bool dirty_too, uint64_t *out_off)
+		       enum window_loss loss, uint64_t *out_off)
 {
 	if (!window_may_pin_in(window, NULL, class))
-		return take_beside(window, order, class, dirty_too, out_off);
+		return take_beside(window, order, class, loss, out_off);
 	while (buddy_alloc(&window->arena.buddy, order, out_off) != 0)
-		if (!window_make_room(window, order, dirty_too))
+		if (!window_make_room(window, order, loss))
 			return false;
 	return true;
 }

@@ -27,8 +27,8 @@ void window_release(struct window *window, struct window_entry *entry);
 
 /** window_make_room() - evicts something, so that a frame of @order may be free. Return: false:
  *  nothing can give way. */
-bool window_make_room(struct window *window, unsigned order, bool dirty_too);
+bool window_make_room(struct window *window, unsigned order, enum window_loss loss);
 
 /** window_take_frame() - Return: false: none that @class may have. */
 bool window_take_frame(struct window *window, unsigned order, enum window_class class,
-		       bool dirty_too, uint64_t *out_off);
+		       enum window_loss loss, uint64_t *out_off);

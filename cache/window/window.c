@@ -9,7 +9,8 @@
  * FILLING: the bytes come, from the SSD, another node or the backing store, and readers whose range
  * is covered are let go at once. DIRTY: it is to be written to the SSD. WRITING: the frame is lent
  * to the store. An entry that is FILLING, WRITING or referenced is pinned: it keeps its frame. All
- * others may be evicted. From DIRTY or CLEAN on it is published, until its frame is given back.
+ * others may be evicted, DIRTY ones for those who may lose them (room.c). From DIRTY or CLEAN on it
+ * is published, until its frame is given back.
  *
  * Reserves are a matter of pins, not of places: unpinned, any bytes may lie anywhere and all memory
  * is of use. But what demand pins, and what demand and serve pin together, may lie in so many
@@ -17,6 +18,9 @@
  * only, or of what the store is writing, which ends by itself: whoever of these classes wants a
  * frame waits for none before it. A hit pins as a miss does: a reader may hold one block that is
  * there while it waits for another one.
+ *
+ * A DIRTY entry is no pin, whatever it is worth to the cache: of any class, who has waited long
+ * enough may lose it (write.c). So it delays, within a bound, and nobody waits in a circle for it.
  */
 #include "cache/window/window.h"
 
@@ -168,7 +172,7 @@ static bool referenced(const struct window_entry *entry)
 static enum window_list list_for(const struct window_entry *entry)
 {
 	if (entry->state == WINDOW_DIRTY)
-		return WINDOW_LIST_DIRTY;
+		return entry->copy ? WINDOW_LIST_COPIES : WINDOW_LIST_DIRTY;
 	if (entry->state == WINDOW_CLEAN && !referenced(entry))
 		return entry->ahead ? WINDOW_LIST_AHEAD : WINDOW_LIST_LRU;
 	return WINDOW_LIST_NONE;
@@ -243,12 +247,27 @@ bool window_may_pin_in(const struct window *window, const struct window_region *
 	return true;
 }
 
+static void set_unwritten(struct window *window, struct window_entry *entry)
+{
+	bool unwritten =
+		!entry->copy && (entry->state == WINDOW_DIRTY || entry->state == WINDOW_WRITING);
+
+	if (entry->unwritten == unwritten)
+		return;
+	entry->unwritten = unwritten;
+	if (unwritten)
+		window->unwritten_bytes += buddy_frame_len(entry->order);
+	else
+		window->unwritten_bytes -= buddy_frame_len(entry->order);
+}
+
 /* After a change of state or references: the list and the pin that follow from them. */
 static void place(struct window *window, struct window_entry *entry)
 {
 	bool pinned = false;
 
 	set_list(window, entry, list_for(entry));
+	set_unwritten(window, entry);
 	for (enum window_class level = 0; level < WINDOW_CLASS_COUNT; level++) {
 		pinned |= entry->refs[level] > 0;
 		pinned |= entry->state == WINDOW_FILLING && entry->fill_class == level;
@@ -291,12 +310,12 @@ void window_release(struct window *window, struct window_entry *entry)
 	counter_sub(window->counters, CACHE_MEMORY_USED, frame_len);
 }
 
-static struct window_entry *take_entry(struct window *window, bool dirty_too)
+static struct window_entry *take_entry(struct window *window, enum window_loss loss)
 {
 	struct window_entry *entry;
 
 	if (window->entry_count >= window->entry_max &&
-	    !window_make_room(window, BUDDY_ORDER_MIN, dirty_too))
+	    !window_make_room(window, BUDDY_ORDER_MIN, loss))
 		return NULL;
 	if (LIST_EMPTY(&window->pool) && !grow_pool(window))
 		return NULL;
@@ -306,17 +325,17 @@ static struct window_entry *take_entry(struct window *window, bool dirty_too)
 }
 
 struct window_entry *window_add(struct window *window, const struct window_key *key, uint32_t len,
-				enum window_class class, bool dirty_too)
+				enum window_class class, enum window_loss loss)
 {
 	unsigned order = buddy_order_of(len);
 	struct window_entry *entry = NULL;
 	uint64_t off;
 
 	if (may_pin_entry(window, NULL, class))
-		entry = take_entry(window, dirty_too);
+		entry = take_entry(window, loss);
 	if (!entry)
 		return NULL;
-	if (!window_take_frame(window, order, class, dirty_too, &off)) {
+	if (!window_take_frame(window, order, class, loss, &off)) {
 		LIST_INSERT_HEAD(&window->pool, entry, by_key);
 		return NULL;
 	}
@@ -336,6 +355,13 @@ struct window_entry *window_add(struct window *window, const struct window_key *
 	counter_add(window->counters, CACHE_MEMORY_USED, buddy_frame_len(order));
 	place(window, entry);
 	return entry;
+}
+
+struct window_entry *window_next_dirty(struct window *window)
+{
+	struct window_entry *entry = TAILQ_FIRST(&window->lists[WINDOW_LIST_DIRTY]);
+
+	return entry ? entry : TAILQ_FIRST(&window->lists[WINDOW_LIST_COPIES]);
 }
 
 void window_set_fill_class(struct window *window, struct window_entry *entry,

@@ -44,8 +44,18 @@ enum window_list {
 	WINDOW_LIST_NONE,
 	WINDOW_LIST_LRU,   /* clean, unreferenced, oldest first */
 	WINDOW_LIST_AHEAD, /* the same, but prefetched and not yet read */
-	WINDOW_LIST_DIRTY, /* all dirty ones, referenced or not, oldest first */
+	/* all dirty ones, referenced or not, oldest first */
+	WINDOW_LIST_COPIES, /* those that their owner has, too */
+	WINDOW_LIST_DIRTY,  /* the others */
 	WINDOW_LIST_COUNT,
+};
+
+/* What may be lost for a frame: each also what those before it allow, and that first. */
+enum window_loss {
+	WINDOW_LOSS_NONE,   /* clean ones give way */
+	WINDOW_LOSS_COPIES, /* ... dirty ones that their owner has, too */
+	WINDOW_LOSS_READ,   /* ... dirty ones that have been read: to be fetched again, perhaps */
+	WINDOW_LOSS_ALL,    /* ... those that are about to be read: to be fetched again at once */
 };
 
 struct window_entry {
@@ -66,6 +76,8 @@ struct window_entry {
 	uint8_t origin;			 /* enum cache_origin: where the bytes come from */
 	bool pinned[WINDOW_CLASS_COUNT]; /* by this class or one before it; last: at all */
 	bool ahead;			 /* prefetched and not yet read */
+	bool copy;			 /* if dirty: its owner has it, too; set before */
+	bool unwritten;			 /* counted in unwritten_bytes */
 	bool published;
 	bool distrusted;	     /* goes as soon as what is under way with it has ended */
 	uint64_t ready_ns;	     /* when the fill ended */
@@ -107,7 +119,8 @@ struct window {
 	uint64_t region_cursor;
 	uint64_t *checks; /* one a granule of the arena */
 	struct window_entries lists[WINDOW_LIST_COUNT];
-	uint64_t ahead_bytes; /* frames on the list AHEAD */
+	uint64_t ahead_bytes;	  /* frames on the list AHEAD */
+	uint64_t unwritten_bytes; /* frames that are DIRTY or WRITING, without copies */
 	struct window_bucket pool;
 	struct window_slabs slabs;
 	uint64_t entry_count, entry_max;
@@ -132,12 +145,16 @@ struct window_entry *window_find(struct window *window, const struct window_key 
 
 /**
  * window_add() - a new entry, FILLING, unreferenced, with a frame for @len bytes; evicts for it.
- * @key: not in the window. @class: for whom. @dirty_too: blocks that have not been written to the
- * SSD may be evicted too, once no other will do.
+ * @key: not in the window. @class: for whom. @loss: what may be lost for it, once nothing less will
+ * do.
  * Return: the entry, or NULL: nothing that could give way, or @class has pinned what it may.
  */
 struct window_entry *window_add(struct window *window, const struct window_key *key, uint32_t len,
-				enum window_class class, bool dirty_too);
+				enum window_class class, enum window_loss loss);
+
+/** window_next_dirty() - what is to be written next: the oldest, copies behind all others; or NULL.
+ */
+struct window_entry *window_next_dirty(struct window *window);
 
 /**
  * window_ref() - while referenced an entry keeps its frame.

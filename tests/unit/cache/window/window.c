@@ -68,7 +68,7 @@ static struct window_entry *add(struct bench *bench, uint64_t number, uint32_t l
 {
 	struct window_key key = key_of(number);
 
-	return window_add(&bench->window, &key, len, WINDOW_DEMAND, false);
+	return window_add(&bench->window, &key, len, WINDOW_DEMAND, WINDOW_LOSS_NONE);
 }
 
 static struct window_entry *add_as(struct bench *bench, uint64_t number, uint32_t len,
@@ -155,14 +155,72 @@ static void test_add__dirty_ones_are_left__take_them_only_for_who_must(void **st
 	for (uint64_t i = 0; i < 3; i++)
 		add_as(bench, i, BLOCK, WINDOW_DIRTY);
 	add_as(bench, 3, BLOCK, WINDOW_CLEAN);
-	assert_non_null(window_add(&bench->window, &key, BLOCK, WINDOW_DEMAND, true));
+	assert_non_null(window_add(&bench->window, &key, BLOCK, WINDOW_DEMAND, WINDOW_LOSS_ALL));
 	assert_false(has(bench, 3)); /* the clean one, though it is younger */
 	assert_null(add(bench, 11, BLOCK));
 	key = key_of(12);
-	assert_non_null(window_add(&bench->window, &key, BLOCK, WINDOW_DEMAND, true));
+	assert_non_null(window_add(&bench->window, &key, BLOCK, WINDOW_DEMAND, WINDOW_LOSS_ALL));
 	assert_false(has(bench, 0));
 	assert_true(has(bench, 1));
 	assert_int_equal(dropped, 1);
+}
+
+static void test_add__dirty_ones_give_way__cheapest_first(void **state)
+{
+	static const struct {
+		enum window_loss loss;
+		bool gone[4];
+	} rows[] = {
+		{ WINDOW_LOSS_NONE, { 0 } },
+		{ WINDOW_LOSS_COPIES, { [3] = true } },
+		{ WINDOW_LOSS_READ, { [2] = true, [3] = true } },
+		{ WINDOW_LOSS_READ, { [2] = true, [3] = true } },
+		{ WINDOW_LOSS_ALL, { [1] = true, [2] = true, [3] = true } },
+	};
+	struct bench *bench = *state;
+	struct window *window = &bench->window;
+
+	for (uint64_t i = 0; i < 4; i++) {
+		struct window_entry *entry = add(bench, i, BLOCK);
+
+		entry->copy = i == 3;
+		entry->ahead = i == 1;
+		window_set_state(window, entry, i == 0 ? WINDOW_WRITING : WINDOW_DIRTY);
+	}
+	assert_int_equal(window->unwritten_bytes, 3 * BLOCK);
+	for (uint64_t i = 0; i < ARRAY_COUNT(rows); i++) {
+		struct window_key key = key_of(10 + i);
+
+		window_add(window, &key, BLOCK, WINDOW_DEMAND, rows[i].loss);
+		for (uint64_t j = 0; j < 4; j++)
+			assert_int_equal(has(bench, j), !rows[i].gone[j]);
+	}
+	assert_int_equal(window->unwritten_bytes, BLOCK);
+	assert_int_equal(dropped, 3);
+}
+
+static void test_next_dirty__own_ones_and_copies__copies_last(void **state)
+{
+	struct bench *bench = *state;
+	struct window *window = &bench->window;
+	struct window_entry *entries[4];
+
+	assert_null(window_next_dirty(window));
+	for (uint64_t i = 0; i < 4; i++) {
+		entries[i] = add(bench, i, BLOCK);
+		entries[i]->copy = i < 2;
+		window_set_state(window, entries[i], WINDOW_DIRTY);
+	}
+	entries[1]->copy = false; /* it is not one any more */
+	window_set_state(window, entries[1], WINDOW_DIRTY);
+	for (unsigned i = 0; i < 4; i++) {
+		static const unsigned order[] = { 2, 3, 1, 0 };
+
+		assert_ptr_equal(window_next_dirty(window), entries[order[i]]);
+		window_set_state(window, entries[order[i]], WINDOW_CLEAN);
+	}
+	assert_null(window_next_dirty(window));
+	assert_int_equal(window->unwritten_bytes, 0);
 }
 
 static void test_add__prefetched_unread__goes_after_what_was_read(void **state)
@@ -230,10 +288,11 @@ static void test_add__the_oldest_have_pinned_neighbours__finds_another_place(voi
 	for (uint64_t i = 0; i < 3 * per_region / 4; i++)
 		add_as(bench, i, 16384, i % 256 == 0 && i < 512 ? WINDOW_FILLING : WINDOW_CLEAN);
 	for (uint64_t i = 0; i < 2; i++) {
-		assert_non_null(window_add(&bench->window, &key, BLOCK, WINDOW_DEMAND, false));
+		assert_non_null(
+			window_add(&bench->window, &key, BLOCK, WINDOW_DEMAND, WINDOW_LOSS_NONE));
 		key.index += 2;
 	}
-	assert_null(window_add(&bench->window, &key, BLOCK, WINDOW_DEMAND, false));
+	assert_null(window_add(&bench->window, &key, BLOCK, WINDOW_DEMAND, WINDOW_LOSS_NONE));
 	assert_true(has(bench, 0));
 	assert_true(has(bench, 256));
 }
@@ -301,7 +360,8 @@ static void test_window__random_use__keeps_its_books(void **state)
 		struct window_entry *entry = NULL;
 
 		if (held_count < ARRAY_COUNT(held))
-			entry = window_add(&bench->window, &key, len, WINDOW_DEMAND, true);
+			entry = window_add(&bench->window, &key, len, WINDOW_DEMAND,
+					   WINDOW_LOSS_ALL);
 		if (entry) {
 			window_ref(&bench->window, entry, WINDOW_DEMAND);
 			window_set_state(&bench->window, entry,
@@ -326,7 +386,8 @@ static void test_window__random_use__keeps_its_books(void **state)
 	for (uint64_t i = 0; i < 4; i++) {
 		struct window_key key = key_of(UINT32_MAX + i);
 
-		assert_non_null(window_add(&bench->window, &key, BLOCK, WINDOW_DEMAND, true));
+		assert_non_null(
+			window_add(&bench->window, &key, BLOCK, WINDOW_DEMAND, WINDOW_LOSS_ALL));
 	}
 	assert_int_equal(counter(bench, CACHE_BLOCKS), 4);
 }
@@ -420,7 +481,7 @@ static void test_window__random_use_by_classes__leaves_each_its_reserve(void **s
 		struct window_entry *entry;
 		uint64_t demand, serve, all;
 
-		entry = window_add(&bench->window, &key, len, class, true);
+		entry = window_add(&bench->window, &key, len, class, WINDOW_LOSS_ALL);
 		demand = audit(bench, WINDOW_DEMAND);
 		serve = audit(bench, WINDOW_SERVE);
 		all = audit(bench, WINDOW_FORWARD);
@@ -467,7 +528,7 @@ static void test_attach__many_small_ones__leave_entries_too(void **state)
 		number++;
 	assert_int_equal(number, limit);
 	key = key_of(number);
-	assert_non_null(window_add(&bench->window, &key, 4096, WINDOW_SERVE, true));
+	assert_non_null(window_add(&bench->window, &key, 4096, WINDOW_SERVE, WINDOW_LOSS_ALL));
 }
 
 /* A class at its limit still has what is free, or may be evicted, in the regions it has pinned. */
@@ -490,7 +551,7 @@ static void test_add__no_further_region__takes_frames_beside_its_own(void **stat
 	assert_false(has(bench, 0)); /* it gave way */
 	assert_null(add(bench, 6, 4096));
 	assert_int_equal(audit(bench, WINDOW_DEMAND), 1);
-	assert_non_null(window_add(&bench->window, &key, BLOCK, WINDOW_SERVE, true));
+	assert_non_null(window_add(&bench->window, &key, BLOCK, WINDOW_SERVE, WINDOW_LOSS_ALL));
 }
 
 static void test_set_fill_class__readers_take_it_over__counts_as_theirs(void **state)
@@ -500,7 +561,7 @@ static void test_set_fill_class__readers_take_it_over__counts_as_theirs(void **s
 	struct window_entry *entry;
 
 	window_attach(&bench->window, NULL);
-	entry = window_add(&bench->window, &key, 4096, WINDOW_FORWARD, true);
+	entry = window_add(&bench->window, &key, 4096, WINDOW_FORWARD, WINDOW_LOSS_ALL);
 	assert_int_equal(audit(bench, WINDOW_SERVE), 0);
 	assert_true(window_ref(&bench->window, entry, WINDOW_SERVE));
 	window_set_fill_class(&bench->window, entry, WINDOW_SERVE);
@@ -562,6 +623,8 @@ int main(void)
 		TEST(test_add__window_is_full__evicts_the_least_recently_used),
 		TEST(test_add__all_is_pinned__gets_nothing),
 		TEST(test_add__dirty_ones_are_left__take_them_only_for_who_must),
+		TEST(test_add__dirty_ones_give_way__cheapest_first),
+		TEST(test_next_dirty__own_ones_and_copies__copies_last),
 		TEST(test_add__prefetched_unread__goes_after_what_was_read),
 		TEST(test_set_read__prefetched__ages_like_the_others),
 		TEST(test_add__large_among_small__empties_one_place_only),
