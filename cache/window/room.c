@@ -1,10 +1,11 @@
 /*
  * room.c - what gives way in the window when room is needed.
  *
- * What gives way, in this order: the least recently used of the clean ones; then what was
- * prefetched and not read yet, oldest first (a reader is about to need it: without a list of its
- * own it would be older than all that was read and would go first); then, for those who cannot do
- * without, dirty ones, which the SSD then misses.
+ * What gives way, in this order: what another process left and nobody has verified yet; the least
+ * recently used of the clean ones; then what was prefetched and not read yet, oldest first (a
+ * reader is about to need it: without a list of its own it would be older than all that was read
+ * and would go first); then, for those who cannot do without, dirty ones, which the SSD then
+ * misses.
  *
  * A large frame among small ones: evicting by age alone would empty most of the arena before 4 MiB
  * lie side by side. So the victim only says where: everything that shares the wanted frame with it
@@ -105,7 +106,8 @@ static bool evict_region(struct window *window, bool dirty_too)
 
 bool window_make_room(struct window *window, unsigned order, bool dirty_too)
 {
-	if (evict_oldest(window, WINDOW_LIST_LRU, order, false) ||
+	if (evict_oldest(window, WINDOW_LIST_KEPT, order, false) ||
+	    evict_oldest(window, WINDOW_LIST_LRU, order, false) ||
 	    evict_oldest(window, WINDOW_LIST_AHEAD, order, false) || evict_region(window, false))
 		return true;
 	return dirty_too &&
