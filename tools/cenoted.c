@@ -16,7 +16,7 @@ int main(int argc, char **argv)
 	int status = daemon_arguments_take("cenoted", argc, argv, &arguments);
 
 	if (status < 0)
-		status = keeper_main(argv);
+		status = keeper_run(argv);
 	option_free(&daemon_arguments_options, &arguments);
 	return status;
 }

@@ -8,11 +8,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <linux/magic.h>
 #include <linux/memfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -34,25 +32,24 @@ static size_t mapped_len_of(uint64_t len, size_t tail_len)
 }
 
 /* Takes @fd on success. */
-static int map(struct arena *arena, int fd, size_t mapped_len)
+static int map(struct arena *arena, int fd, size_t mapped_len, bool huge_pages)
 {
 	/* Huge pages are reserved here, so that none is missing at a page fault (SIGBUS). */
 	void *memory = mmap(NULL, mapped_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	struct statfs fs;
 
 	if (memory == MAP_FAILED)
 		return -errno;
 	/* payload has no place in a core dump; both are wishes, not needs */
 	(void)madvise(memory, mapped_len, MADV_DONTDUMP);
-	(void)madvise(memory, mapped_len, MADV_HUGEPAGE);
+	(void)madvise(memory, mapped_len, huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	arena->memory = memory;
 	arena->mapped_len = mapped_len;
 	arena->fd = fd;
-	arena->huge = fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC;
+	arena->renewable = !huge_pages;
 	return 0;
 }
 
-static int map_new(struct arena *arena, size_t mapped_len, unsigned flags)
+static int map_new(struct arena *arena, size_t mapped_len, bool huge_pages, unsigned flags)
 {
 	int fd = memfd_create("cenote-arena", MFD_CLOEXEC | flags);
 	int error;
@@ -61,7 +58,7 @@ static int map_new(struct arena *arena, size_t mapped_len, unsigned flags)
 		return -errno;
 	error = ftruncate(fd, (off_t)mapped_len) == 0 ? 0 : -errno;
 	if (!error)
-		error = map(arena, fd, mapped_len);
+		error = map(arena, fd, mapped_len, huge_pages);
 	if (error)
 		close(fd);
 	return error;
@@ -77,20 +74,20 @@ int arena_init(struct arena *arena, uint64_t len, bool huge_pages, size_t tail_l
 	error = buddy_init(&arena->buddy, len);
 	if (error)
 		return error;
-	error = huge_pages ? map_new(arena, mapped_len, HUGE_PAGE_FLAGS) : -ENOENT;
+	error = huge_pages ? map_new(arena, mapped_len, true, HUGE_PAGE_FLAGS) : -ENOENT;
 	if (error && huge_pages)
 		log_warning("cache.memory",
 			    "huge_pages=unavailable error=\"%s\" hint=\"raise vm.nr_hugepages to "
 			    "%llu; going on with small pages\"",
 			    error_text(error), (unsigned long long)(mapped_len / HUGE_PAGE_LEN));
 	if (error)
-		error = map_new(arena, mapped_len, 0);
+		error = map_new(arena, mapped_len, huge_pages, 0);
 	if (error)
 		buddy_fini(&arena->buddy);
 	return error;
 }
 
-int arena_init_over(struct arena *arena, uint64_t len, size_t tail_len, int fd)
+int arena_init_over(struct arena *arena, uint64_t len, bool huge_pages, size_t tail_len, int fd)
 {
 	size_t mapped_len;
 	struct stat st;
@@ -104,7 +101,7 @@ int arena_init_over(struct arena *arena, uint64_t len, size_t tail_len, int fd)
 	if (error)
 		return error;
 	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	error = own < 0 ? -errno : map(arena, own, mapped_len);
+	error = own < 0 ? -errno : map(arena, own, mapped_len, huge_pages);
 	if (!error)
 		return 0;
 	if (own >= 0)
@@ -132,7 +129,7 @@ static bool is_hole(const struct arena *arena, uint64_t off, uint64_t len)
 int arena_renew(struct arena *arena, uint64_t off, uint64_t len)
 {
 	CHECK(off < arena->buddy.len && len <= arena->buddy.len - off);
-	if (arena->huge)
+	if (!arena->renewable)
 		return -EOPNOTSUPP;
 	if (fallocate(arena->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
 		      (off_t)len) != 0)

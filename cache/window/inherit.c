@@ -3,10 +3,13 @@
  *
  * First of all what may still be written to is taken out of use, then the rest is looked at: so
  * that of two records which speak of the same place, which cannot be, the careful one counts. What
- * the SSD may be reading is verified here, in some tenths of a second at most, since its frame
- * cannot be given away for a while; all the rest later, by who wants it or in the background.
+ * the SSD may be reading is verified here, and gets other pages or is held (records.c): some tenths
+ * of a second for a GiB of it. All the rest is verified later, by who wants it or in the
+ * background.
  */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -25,7 +28,8 @@ int window_inherit(struct window *window, const struct records_shape *shape, int
 		   const char **out_problem)
 {
 	struct owner *owners = window->owners;
-	int error = arena_init_over(&window->arena, shape->arena_len, records_len(shape), fd);
+	int error = arena_init_over(&window->arena, shape->arena_len, shape->huge_pages,
+				    records_len(shape), fd);
 
 	*out_problem = "it is not of the length that cache.memory asks for";
 	if (error)
@@ -167,24 +171,47 @@ static int renew_free(void *context, uint64_t off, uint64_t len)
 	return arena_renew(&heir->window->arena, off, len);
 }
 
-/* What was in flight may be used as soon as it has other pages. */
+static void let_go(struct inheritance *heir, struct window_entry *entry)
+{
+	TAILQ_REMOVE(&heir->window->held, entry, by_held);
+	entry->held = false;
+	heir->held_bytes -= buddy_frame_len(entry->order);
+	window_put_on_record(heir->window, entry);
+	window_unref(heir->window, entry, WINDOW_FORWARD);
+}
+
+/* The frame gets other pages with the same bytes, and who has the old ones finds them unchanged. */
+static int renew_copy(struct inheritance *heir, struct window_entry *entry, void *copy)
+{
+	unsigned char *data = window_data(heir->window, entry);
+	int error;
+
+	memcpy(copy, data, entry->len);
+	error = arena_renew(&heir->window->arena, entry->off, buddy_frame_len(entry->order));
+	memcpy(data, copy, entry->len);
+	return error;
+}
+
+/* What was in flight, in either direction, may be used as soon as it has other pages. */
 static void renew_held(struct inheritance *heir)
 {
 	struct window *window = heir->window;
 	struct window_entry *entry, *next;
+	void *copy = malloc(BLOCK_LEN_MAX);
 
 	for (entry = TAILQ_FIRST(&window->held); entry; entry = next) {
-		uint64_t len = buddy_frame_len(entry->order);
+		int error = -ENOMEM;
 
 		next = TAILQ_NEXT(entry, by_held);
-		if (entry->state != WINDOW_DEAD || entry->inherited ||
-		    arena_renew(&window->arena, entry->off, len) != 0)
-			continue;
-		TAILQ_REMOVE(&window->held, entry, by_held);
-		entry->held = false;
-		heir->held_bytes -= len;
-		window_unref(window, entry, WINDOW_FORWARD);
+		if (entry->state == WINDOW_DEAD)
+			error = arena_renew(&window->arena, entry->off,
+					    buddy_frame_len(entry->order));
+		else if (copy)
+			error = renew_copy(heir, entry, copy);
+		if (!error)
+			let_go(heir, entry);
 	}
+	free(copy);
 }
 
 /* Slots without an entry hold no record, from now on. */
@@ -236,11 +263,12 @@ int window_inherit_entries(struct window *window, const char **out_problem)
 {
 	struct inheritance heir = {
 		.window = window,
-		.renewable = !window->arena.huge && window_owner_gone(window),
+		.renewable = window->arena.renewable && window_owner_gone(window),
 	};
 	uint64_t used = records_used(&window->records);
 	int error;
 
+	*out_problem = "no memory";
 	while (window->slot_count < used)
 		if (!window_grow_pool(window))
 			return -ENOMEM;

@@ -57,12 +57,14 @@
  *   - Direct I/O from io_uring or from a thread. Nobody waits for it: the process may be reaped and
  *     a disk still have its pages to write into. When the process is gone, nothing new is started,
  *     so the pages that were FILLING are taken out of the memfd (arena_renew()): what the disk
- *     writes then goes where nobody looks. Where that cannot be done (huge pages; a part of a large
- *     page that is pinned; the process is not gone) the frames are held back until it has been gone
+ *     writes then goes where nobody looks. It works with small pages only: the kernel does not take
+ *     a part out of a large one that is pinned, but clears it. Where it cannot be done (huge pages;
+ *     the process is not gone) the frames are held back until it has been gone
  *     for longer than a block device keeps a request (HOLD_NS in cache/kept.c).
  *   - The SSD, which reads frames that were WRITING, and writes what it finds there into an
- *     object's file, behind the back of whoever reads that file now. Their bytes are right, and
- *     must stay: they may be read, but are not given away for the same time.
+ *     object's file, behind the back of whoever reads that file now. So what it finds must stay
+ *     right: the frame gets new pages with the same bytes, and the SSD keeps the old ones; or it is
+ *     held, and may be read meanwhile.
  *
  * A record that is not believed may have been any of these. So when there is one, all that is free
  * is renewed; and where it cannot be, nothing of the arena is taken over.

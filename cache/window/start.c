@@ -93,11 +93,12 @@ static int init_new(struct window *window, const struct window_config *config,
 
 static int init_over(struct window *window, const struct records_shape *shape, int fd)
 {
-	const char *problem = "no memory";
+	const char *problem = "";
 	int error = window_inherit(window, shape, fd, &problem);
 
 	if (error)
 		goto report;
+	problem = "no memory";
 	error = init_tables(window, shape->arena_len);
 	if (error)
 		goto unmap;

@@ -389,7 +389,7 @@ static void loop_once(struct keeper *keeper)
 	hang_reap(keeper);
 }
 
-int keeper_main(char **arguments)
+int keeper_run(char **arguments)
 {
 	static struct keeper keeper = {
 		.worker = { 0, -1, -1 },

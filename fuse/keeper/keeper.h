@@ -11,8 +11,8 @@
 #pragma once
 
 /**
- * keeper_main() - the rest of the process's life. @arguments: of main(), with which every worker is
+ * keeper_run() - the rest of the process's life. @arguments: of main(), with which every worker is
  * started. Return: the exit status: the worker's, when it could not start; 0 it stopped as told or
  * its mount was unmounted; 1 otherwise.
  */
-int keeper_main(char **arguments);
+int keeper_run(char **arguments);

@@ -26,9 +26,9 @@
  *   - Adding: all of the record and what continues it, then the id. Without the id it is free, and
  *     so is what would have continued it: whether a place is free is private memory.
  *   - Removing: the id becomes 0, all else is private.
- *   - Setting: size, mtime, made_ns and flags are words of their own, and each is true of the node
- *     whether the others were stored or not. The size is stored before the mtime: a node that is
- *     found with another mtime than its listing has is asked for again.
+ *   - Setting: size, mtime, made_ns and flags are words of their own; each is as it was or as it is
+ *     to be. The size belongs to the version: it is set before the kernel hears of the node, and
+ *     never again.
  *   - Raising: the time, the lookups, the mark of the request. Without the lookups: nothing was
  *     raised, and the reply, which comes later, was not sent. With the lookups and without the mark
  *     the request comes again and raises again: one too many. The time comes first, so that what
@@ -225,7 +225,7 @@ static void changed(struct record *record)
 
 static void details_store(struct record *record, const struct ledger_node *node)
 {
-	word_store_first(&record->size, node->size);
+	word_store(&record->size, node->size);
 	word_store(&record->mtime, (uint64_t)node->mtime_s);
 	word_store(&record->made_ns, node->made_ns);
 	atomic_store_explicit(&record->flags, node->flags, memory_order_relaxed);

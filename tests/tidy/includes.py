@@ -27,8 +27,8 @@ USES = {
 }
 # A room's public header is named like the room, with these exceptions. The fabric is open at two
 # doors, the wire and the membership, and at what both need to know of the cluster; the cache at two,
-# its own and its peers'; the mount has a keeper, which is a
-# program of its own, and the worker's link to it. What nodes ask each other for is the window's, and the peers' too.
+# its own and its peers'. The mount's keeper is a program of its own, and the worker has a link to it.
+# What nodes ask each other for is the window's, and the peers' too.
 PUBLIC = {
     "fuse": ("fuse/mount.h", "fuse/keeper/keeper.h", "fuse/keeper/link.h", "fuse/keeper/board.h"),
     "cache": ("cache/cache.h", "cache/peer/peers.h"),

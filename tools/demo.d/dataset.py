@@ -10,7 +10,7 @@ usage: dataset.py make DIR SUMS
        dataset.py verdict PASSES
 
 SUMS has a line "SHA256  PATH" a file, as sha256sum writes it. PASSES collects one JSON line a pass.
-The first RUN_DIR is that of the node which is read on; KILLED is the process id of a node that is
+The first RUN_DIR is that of the node which is read on; KILLED is the process group of a node that is
 killed in the middle of the pass, or "".
 """
 import concurrent.futures

@@ -1,6 +1,6 @@
 /*
- * dataset.h - what a mount is known to hold. Each file is made of 16-byte records (tag, offset), with
- * a tag of its own: a byte of another file, place or version is a wrong one.
+ * dataset.h - what a mount is known to hold. Each file is made of 16-byte records (tag, offset)
+ * with a tag of its own: a byte of another file, place or version is a wrong one.
  *
  * The list is a text file, a line each:
  *

@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -321,14 +323,43 @@ static void test_kept__fill_was_under_way__is_not_there(void **state)
 	cache_object_put(object);
 }
 
+/* A process that is not gone had the arena before the one that dies. */
+static pid_t former_start(struct rig *rig)
+{
+	char program[] = "sleep", seconds[] = "600";
+	char *const words[] = { program, seconds, NULL };
+	struct owner former = { 0 };
+	pid_t pid;
+
+	assert_int_equal(posix_spawnp(&pid, words[0], NULL, NULL, words, environ), 0);
+	former.pid = (uint64_t)pid;
+	pthread_mutex_lock(&rig->cache->lock);
+	records_take(&rig->cache->window.records, &former);
+	pthread_mutex_unlock(&rig->cache->lock);
+	return pid;
+}
+
+/* The hold ends a while after that process was seen to be gone. */
+static bool is_let_go(void *context)
+{
+	struct rig *rig = context;
+
+	clock_manual_advance(&rig->clock, NS_PER_S);
+	return rig_counter(rig, CACHE_MEMORY_PINNED) == 0;
+}
+
 static void test_kept__ssd_may_be_reading_it__keeps_its_frame_for_a_while(void **state)
 {
 	struct cache_object *object, *other;
 	struct rig *rig = *state;
 	struct reader reader;
+	pid_t former;
 
 	read_unwritten(rig);
+	former = former_start(rig);
 	die(rig);
+	rig->config.read_timeout = CLOCK_NEVER;
+	cache_reload(rig->cache, &rig->config);
 	fake_backing_automatic(&rig->backing);
 	rig_wait_counter(rig, CACHE_KEPT_WAITING, 0);
 	rig_wait_counter(rig, CACHE_MEMORY_PINNED, RIG_MEMORY / 4);
@@ -339,8 +370,9 @@ static void test_kept__ssd_may_be_reading_it__keeps_its_frame_for_a_while(void *
 	object = rig_open(rig, "a", DEATH_BLOCKS * RIG_BLOCK - 100);
 	assert_int_equal(reader_start(&reader, rig, object, 0, 10, false), 1);
 	reader_check(&reader);
-	clock_manual_advance(&rig->clock, 61 * NS_PER_S);
-	rig_wait_counter(rig, CACHE_MEMORY_PINNED, 0);
+	kill(former, SIGKILL);
+	assert_int_equal(waitpid(former, NULL, 0), former);
+	rig_wait(is_let_go, rig);
 	for (uint64_t off = 0; off < 4 * RIG_MEMORY; off += RIG_BLOCK)
 		rig_read(rig, other, off, 1, false);
 	assert_int_equal(reader_start(&reader, rig, object, 0, 10, false), 0);

@@ -342,7 +342,7 @@ static void flip_some(struct bench *bench, int fd)
 	struct arena arena;
 
 	bench->flips = 0;
-	assert_int_equal(arena_init_over(&arena, MEMORY, records_len(&shape), fd), 0);
+	assert_int_equal(arena_init_over(&arena, MEMORY, false, records_len(&shape), fd), 0);
 	assert_int_equal(records_init_over(&records, &shape, arena_tail(&arena), owners), 0);
 	for (uint64_t slot = 0; slot < records_used(&records); slot++) {
 		struct record record;

@@ -71,7 +71,7 @@ static void test_arena_init_over__what_another_had__is_all_there(void **state)
 	memset(arena_tail(&before), 8, TAIL);
 	fd = dup(before.fd);
 	arena_fini(&before);
-	assert_int_equal(arena_init_over(&arena, 64 * MIB, TAIL, fd), 0);
+	assert_int_equal(arena_init_over(&arena, 64 * MIB, false, TAIL, fd), 0);
 	assert_int_equal(*(unsigned char *)arena_at(&arena, MIB + 4095), 7);
 	assert_int_equal(*((unsigned char *)arena_tail(&arena) + TAIL - 1), 8);
 	assert_int_equal(buddy_alloc(&arena.buddy, BUDDY_ORDER_MAX, &off), 0);
@@ -87,10 +87,10 @@ static void test_arena_init_over__does_not_suit__fails(void **state)
 
 	(void)state;
 	assert_int_equal(arena_init(&before, 64 * MIB, false, TAIL), 0);
-	assert_int_equal(arena_init_over(&arena, 60 * MIB, TAIL, before.fd), -EINVAL);
-	assert_int_equal(arena_init_over(&arena, 64 * MIB, 3 * MIB, before.fd), -EINVAL);
+	assert_int_equal(arena_init_over(&arena, 60 * MIB, false, TAIL, before.fd), -EINVAL);
+	assert_int_equal(arena_init_over(&arena, 64 * MIB, false, 3 * MIB, before.fd), -EINVAL);
 	assert_int_equal(pipe(pipe_fds), 0);
-	assert_int_equal(arena_init_over(&arena, 64 * MIB, TAIL, pipe_fds[0]), -EINVAL);
+	assert_int_equal(arena_init_over(&arena, 64 * MIB, false, TAIL, pipe_fds[0]), -EINVAL);
 	close(pipe_fds[0]);
 	close(pipe_fds[1]);
 	arena_fini(&before);

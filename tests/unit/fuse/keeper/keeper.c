@@ -423,6 +423,40 @@ static void test_upgrade__told_to_stop_meanwhile__is_given_up(void **state)
 	close(worker.fd);
 }
 
+/* The sanitizers bring libraries of their own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+static void test_keeper__libraries__are_libc_alone(void **state)
+{
+	struct worker worker = serving(*state);
+	struct place *place = *state;
+	char path[64], line[512];
+	unsigned found = 0;
+	FILE *maps;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", place->keeper);
+	maps = fopen(path, "re");
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		if (!strstr(line, ".so") || SANITIZED)
+			continue;
+		assert_true(strstr(line, "/libc.so") || strstr(line, "/ld-"));
+		found++;
+	}
+	fclose(maps);
+	assert_true(found > 0 || SANITIZED);
+	stop(place, &worker);
+}
+
 static void test_keeper__help_and_version__need_no_worker(void **state)
 {
 	static const char *const options[] = { "--help", "--version" };
@@ -462,6 +496,7 @@ int main(void)
 		TEST(test_upgrade__the_new_one_serves__the_keeper_follows),
 		TEST(test_upgrade__the_new_one_fails__the_old_program_comes_back),
 		TEST(test_upgrade__told_to_stop_meanwhile__is_given_up),
+		TEST(test_keeper__libraries__are_libc_alone),
 		cmocka_unit_test(test_keeper__help_and_version__need_no_worker),
 	};
 
