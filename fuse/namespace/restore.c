@@ -2,8 +2,8 @@
  * restore.c - see restore.h.
  *
  * A record says who its node's parent is, and records come in no order. A node's id is higher than
- * its parent's, who was there before it: in the order of their ids parents come before children.
- *And of two nodes of one name the later one has it, as when they were made.
+ * its parent's, who was there before it: in the order of their ids parents come before children. Of
+ * two nodes of one name the later one has it, as when they were made.
  *
  * What a death left half done, and what is made of it:
  *

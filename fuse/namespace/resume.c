@@ -3,15 +3,15 @@
  *
  * An offset is a position in the listing that the handle is read from, and that listing died with
  * the worker that had it. Of a handle that outlived it, the entry behind which the reader goes on
- *is known by its name:
+ * has a name that is known:
  *
  *	listing then	a  c  e | f  h		read to e, at offset 5
- *	listing now	a  b  c  d | f  h	position 4: offsets are 1 higher by now, "shift"
+ *	listing now	a  b  c  d | f  h	position 4: offsets are 1 less now, "shift"
  *
  * Its place in the new listing is behind the last entry that is not above it in the order of keys,
  * whether it is still there or not. Whoever was given an entry does not get it again, and nothing
- * that was there all the time is left out. From then on the handle's offsets are positions in the
- *new listing, shifted so that the one it came with keeps its meaning. An offset from before, for
+ * that was there all the time is left out. From then on the handle's offsets are positions in this
+ * listing, shifted so that the one it came with keeps its meaning. An offset from before, for
  * seekdir(3), means the same entry as long as nothing came or went between the two.
  *
  * To look for that, all pages before are fetched, and if they are too many, it takes too long. So a

@@ -22,10 +22,9 @@ class Kills(kills.KillCase):
         """Handles whose OPEN may have been answered stay, and with them their nodes."""
         def swept():
             handles, _, nodes = self.left(each)
-            return nodes <= handles and (handles, nodes)
+            return nodes <= handles + kills.PINNED_MAX and (handles, nodes)
 
-        handles, nodes = each.wait_until(lambda: swept() or False, SWEPT_S,
-                                         "lookups that nobody gives back are swept")
+        handles, nodes = each.wait_until(swept, SWEPT_S, "what nobody gives back is swept")
         print(f"figures: left behind after {KILLS} kills and the sweep: {handles} handles, "
               f"{nodes} nodes", flush=True)
 
