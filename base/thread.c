@@ -25,10 +25,12 @@
 #define THREAD_STACK_LEN (256u << 10)
 #endif
 
-/* Faults stay open: blocked, they would kill without a handler's report. */
+/* Faults stay open: blocked, they would kill without a handler's report. SIGUSR1 asks a thread that
+ * hangs where it is. */
 static void blocked_signals(sigset_t *out)
 {
-	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
+	static const int faults[] = { SIGSEGV, SIGBUS,	SIGFPE, SIGILL,
+				      SIGTRAP, SIGABRT, SIGSYS, SIGUSR1 };
 
 	sigfillset(out);
 	for (unsigned i = 0; i < ARRAY_COUNT(faults); i++)

@@ -1,6 +1,7 @@
 /*
  * thread.h - starting threads the same way everywhere: named (for top, perf and gdb), all signals
- * but faults blocked (the main thread handles them), a 256 KiB stack (memory is counted here).
+ * but faults and SIGUSR1 blocked (the main thread handles them), a 256 KiB stack (memory is counted
+ * here).
  */
 #pragma once
 

@@ -56,6 +56,8 @@ static void drop_unit_locked(struct cache *cache, const struct window_key *key)
 	struct window_entry *entry = window_find(&cache->window, key);
 
 	if (!entry)
+		entry = window_find_kept(&cache->window, key);
+	if (!entry)
 		return;
 	if (entry->state == WINDOW_FILLING || entry->state == WINDOW_WRITING) {
 		entry->distrusted = true; /* goes when that has ended */

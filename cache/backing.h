@@ -101,6 +101,9 @@ struct backing_list {
 	int max_keys;	    /* 0: what the store likes (a directory: everything); a directory gives
 			     * an undelimited listing in one page always */
 	char token[BACKING_TOKEN_MAX]; /* in: "" first; out: "" after the last page */
+	/* NULL, or: the first page begins behind this key, if the store seeks. Borrowed until done.
+	 */
+	const char *after;
 	/* Per key, or per common prefix (meta NULL), in the store's order. Strings borrowed for the
 	 * call. */
 	void (*entry)(struct backing_list *list, const char *key, const struct backing_meta *meta);
@@ -112,6 +115,7 @@ struct backing_ops {
 	const char *type; /* "s3", "directory" */
 	bool remote; /* a service, the same whoever asks: worth asking once for many nodes. A list's
 			token is valid on all of them */
+	bool seeks;  /* lists keys in their order, and heeds a list's `after` */
 	bool transient; /* its objects are not worth a place on the SSD */
 	void (*head)(struct backing *backing, struct backing_head *head);
 	bool chains; /* get() is for all that are linked by `next`; else it comes for each */

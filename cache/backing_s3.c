@@ -143,6 +143,7 @@ static void list(struct backing *backing, struct backing_list *list)
 	*s3 = (struct s3_list){
 		.request = to_s3(&list->request, list),
 		.prefix = list->prefix,
+		.start_after = list->after,
 		.delimited = list->delimited,
 		.max_keys = list->max_keys,
 		.entry = list_entry,
@@ -183,6 +184,7 @@ static void destroy(struct backing *backing)
 static const struct backing_ops ops = {
 	.type = "s3",
 	.remote = true,
+	.seeks = true,
 	.head = head,
 	.chains = true,
 	.get = get,

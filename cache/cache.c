@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -43,20 +44,68 @@ static void init_lists(struct cache *cache)
 	thread_cond_init(&cache->written);
 	thread_cond_init(&cache->store_left);
 	thread_cond_init(&cache->timer_cond);
+	thread_cond_init(&cache->kept_cond);
 	cache_objects_init(cache);
 }
 
 static void fini_lists(struct cache *cache)
 {
 	cache_objects_fini(cache);
+	pthread_cond_destroy(&cache->kept_cond);
 	pthread_cond_destroy(&cache->timer_cond);
 	pthread_cond_destroy(&cache->store_left);
 	pthread_cond_destroy(&cache->written);
 	pthread_mutex_destroy(&cache->lock);
 }
 
+static int start_window(struct cache *cache, const struct cache_config *config, int arena_fd)
+{
+	const struct window_config window_config = {
+		.memory = config->memory,
+		.block_len = (uint32_t)config->block_len,
+		.huge_pages = config->huge_pages,
+		.arena_fd = arena_fd,
+	};
+
+	return window_init(&cache->window, &window_config, &cache->counters,
+			   cache_write_drop_dirty);
+}
+
+/* Some of the arena may be pinned for what a former process may still do with it. */
+static void end_window(struct cache *cache)
+{
+	pthread_mutex_lock(&cache->lock);
+	window_seal(&cache->window);
+	window_leave(&cache->window);
+	pthread_mutex_unlock(&cache->lock);
+	CHECK(counter_get(&cache->counters, CACHE_MEMORY_PINNED) == 0);
+	window_fini(&cache->window);
+}
+
+static int start_threads(struct cache *cache)
+{
+	int error = cache_timer_start(cache);
+
+	if (error)
+		return error;
+	error = cache_kept_start(cache);
+	if (!error)
+		return 0;
+	pthread_mutex_lock(&cache->lock);
+	cache->stopping = true;
+	pthread_mutex_unlock(&cache->lock);
+	cache_timer_stop(cache);
+	return error;
+}
+
 int cache_create(const struct cache_config *config, const struct clock *clock,
 		 struct cache **out_cache, char *problem, size_t problem_size)
+{
+	return cache_create_over(config, clock, -1, out_cache, problem, problem_size);
+}
+
+int cache_create_over(const struct cache_config *config, const struct clock *clock, int arena_fd,
+		      struct cache **out_cache, char *problem, size_t problem_size)
 {
 	struct cache *cache;
 	int error;
@@ -74,17 +123,18 @@ int cache_create(const struct cache_config *config, const struct clock *clock,
 	error = counters_init(&cache->counters, "cache", cache_counter_specs, CACHE_COUNTER_COUNT);
 	if (error)
 		goto fini_cache_lists;
-	error = window_init(&cache->window, config->memory, config->huge_pages, &cache->counters,
-			    cache_write_drop_dirty);
+	error = start_window(cache, config, arena_fd);
 	if (error)
 		goto fini_counters;
 	error = store_create(config, clock, &cache->store);
 	if (error)
 		goto fini_window;
 	store_set_lost(cache->store, cache_block_lost, cache);
-	error = cache_timer_start(cache);
+	error = start_threads(cache);
 	if (error)
 		goto destroy_store;
+	if (arena_fd >= 0)
+		close(arena_fd);
 	*out_cache = cache;
 	return 0;
 
@@ -92,7 +142,7 @@ destroy_store:
 	store_stop(cache->store);
 	store_destroy(cache->store);
 fini_window:
-	window_fini(&cache->window);
+	end_window(cache);
 fini_counters:
 	counters_fini(&cache->counters);
 fini_cache_lists:
@@ -163,6 +213,7 @@ void cache_stop(struct cache *cache)
 	pthread_mutex_unlock(&cache->lock);
 	cache_work_run(cache, &work);
 	cache_timer_stop(cache);
+	cache_kept_stop(cache);
 	wait_for_store_callers(cache);
 	store_stop(cache->store);
 }
@@ -174,6 +225,7 @@ static void drop_all(struct cache *cache)
 
 	CHECK(cache->fill_count == 0 && cache->write_count == 0);
 	pthread_mutex_lock(&cache->lock);
+	window_seal(&cache->window); /* whoever has the arena next may write it */
 	while ((entry = window_next_dirty(&cache->window))) {
 		cache_write_drop_dirty(entry);
 		window_set_state(&cache->window, entry, WINDOW_CLEAN);
@@ -188,8 +240,7 @@ void cache_destroy(struct cache *cache)
 	CHECK(cache->stopping && !cache->timer_started);
 	drop_all(cache);
 	store_destroy(cache->store);
-	CHECK(counter_get(&cache->counters, CACHE_MEMORY_PINNED) == 0);
-	window_fini(&cache->window);
+	end_window(cache);
 	counters_fini(&cache->counters);
 	fini_lists(cache);
 	free(cache);
@@ -199,6 +250,11 @@ void cache_reload(struct cache *cache, const struct cache_config *config)
 {
 	atomic_store(&cache->read_timeout, config->read_timeout);
 	store_reload(cache->store, config);
+}
+
+uint64_t cache_read_timeout(const struct cache *cache)
+{
+	return atomic_load_explicit(&cache->read_timeout, memory_order_relaxed);
 }
 
 void cache_work_run(struct cache *cache, struct cache_work *work)
@@ -236,6 +292,11 @@ void *cache_arena(const struct cache *cache, uint64_t *out_len)
 {
 	*out_len = cache_memory_len(cache);
 	return arena_at(&cache->window.arena, 0);
+}
+
+int cache_arena_fd(const struct cache *cache)
+{
+	return cache->window.arena.fd;
 }
 
 uint32_t cache_block_len(const struct cache *cache)

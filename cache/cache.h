@@ -86,7 +86,12 @@ enum cache_counter {
 	CACHE_STORE_LOST,	/* of them, those that were evicted before the SSD had them */
 	CACHE_REPAIRED,		/* blocks whose SSD copy failed its check and was fetched again */
 	CACHE_OBJECTS,		/* gauge, open object versions */
-	CACHE_AUDITS,		/* units from other nodes compared with the backing store */
+	CACHE_KEPT_BLOCKS,	/* blocks found in the arena of the process before */
+	CACHE_KEPT_BYTES,
+	CACHE_KEPT_VERIFIED, /* of KEPT_BLOCKS: their bytes match their checks */
+	CACHE_KEPT_REFUSED,  /* they do not; or what was said of them was not to be believed */
+	CACHE_KEPT_WAITING,  /* gauge, bytes in frames that are still to be verified */
+	CACHE_AUDITS,	     /* units from other nodes compared with the backing store */
 	CACHE_AUDIT_BYTES,
 	CACHE_AUDIT_DIFFERENCES, /* ... that were not the same: an alarm */
 	CACHE_AUDIT_GONE,	 /* not comparable: the backing store does not have the version */
@@ -166,6 +171,21 @@ int cache_create(const struct cache_config *config, const struct clock *clock,
 		 struct cache **out_cache, char *problem, size_t problem_size);
 
 /**
+ * cache_create_over() - the same, over the arena of a process that was killed or has ended: what
+ * lies complete in its memory is found there, once it was compared with its checks, by who reads it
+ * or in the background; what had not reached the SSD goes there as soon as its object is open.
+ * @arena_fd: of cache_arena_fd(), taken on success; -1: none. One that does not suit (memory,
+ *   block_len, huge_pages or the version was another; its process runs) is said in the log, and a
+ *   new arena is made. Some ms for a GiB.
+ */
+int cache_create_over(const struct cache_config *config, const struct clock *clock, int arena_fd,
+		      struct cache **out_cache, char *problem, size_t problem_size);
+
+/** cache_arena_fd() - the memory of the cache, for whoever keeps it beyond this process: the
+ *  cache's own, to be duplicated. */
+int cache_arena_fd(const struct cache *cache);
+
+/**
  * cache_set_backings() - the backing stores that objects opened on behalf of other nodes may come
  * from, found by their ids. Before the first read. @backings: borrowed until cache_stop().
  */
@@ -181,6 +201,9 @@ void cache_destroy(struct cache *cache);
 
 /** cache_reload() - takes over the live settings. */
 void cache_reload(struct cache *cache, const struct cache_config *config);
+
+/** cache_read_timeout() - the setting, in ns. */
+uint64_t cache_read_timeout(const struct cache *cache);
 
 /**
  * cache_object_open() - a reference to an object version; equal versions share one.
@@ -251,6 +274,15 @@ bool cache_handout_ready(struct cache *cache, const struct object_id *id, bool w
  * Return: 0: for cache_handback(); -EAGAIN not to be had now. May wait for a little I/O.
  */
 int cache_handout(struct cache_object *object, struct cache_handout *out);
+
+/**
+ * cache_handout_adopt() - a former process of ours had handed @id's file of directory @index out,
+ * and the kernel has it open still: for cache_handback(), without a descriptor. It counts as
+ * verified; what is not here any more as it was handed out is not current. Before
+ * cache_handout_allow(). Some microseconds.
+ */
+void cache_handout_adopt(struct cache *cache, unsigned index, const struct object_id *id,
+			 struct cache_handout *out);
 
 /** cache_handout_current() - whether the object is still here as it was handed out: not evicted,
  * not found rotten. Cheap. */

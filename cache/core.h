@@ -78,14 +78,17 @@ struct cache {
 	uint64_t written_ns; /* when the store gave one back, or was lent the first */
 	struct cache_audit audit;
 	bool stopping;
+	bool kept_writes;	   /* the thread of kept.c is to start writes */
 	unsigned store_callers;	   /* threads that start something in the store */
 	pthread_cond_t store_left; /* stopping, and there are none any more */
 	pthread_cond_t written;	   /* nothing is dirty or being written any more */
 	pthread_cond_t timer_cond; /* the timer has something new to wait for */
 	uint64_t timer_wake_ns;	   /* until when it sleeps; 0: it is awake */
+	pthread_cond_t kept_cond;  /* the thread of kept.c has something to do */
+	uint64_t kept_gone_ns;	   /* when the former owner was seen to be gone; 0: not yet */
 
-	pthread_t timer;
-	bool timer_started;
+	pthread_t timer, kept;
+	bool timer_started, kept_started;
 	pthread_mutex_t objects_lock;
 	struct cache_objects objects[CACHE_OBJECT_BUCKETS]; /* guarded by objects_lock */
 };
@@ -207,6 +210,17 @@ bool cache_write_lags_locked(struct cache *cache, uint32_t len);
 
 /** cache_write_drop_dirty() - for the window: a dirty entry goes. */
 void cache_write_drop_dirty(struct window_entry *entry);
+
+/* kept.c */
+
+/** cache_kept_start() - sees to what another process has left in the arena. Return: 0, -EAGAIN. */
+int cache_kept_start(struct cache *cache);
+
+/** cache_kept_stop() - while the cache is stopping. */
+void cache_kept_stop(struct cache *cache);
+
+/** cache_kept_opened() - what was kept of @object, just opened, goes on its way to the SSD. */
+void cache_kept_opened(struct cache_object *object);
 
 /* handout.c */
 

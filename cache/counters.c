@@ -59,6 +59,16 @@ const struct counter_spec cache_counter_specs[CACHE_COUNTER_COUNT] = {
 	[CACHE_REPAIRED] = { "cache_repaired", COUNTER_TOTAL, "blocks",
 			     "blocks whose copy on the SSD was bad and was fetched again" },
 	[CACHE_OBJECTS] = { "cache_objects", COUNTER_GAUGE, "objects", "open object versions" },
+	[CACHE_KEPT_BLOCKS] = { "cache_kept_blocks", COUNTER_TOTAL, "blocks",
+				"blocks and granules in memory that a worker took over from the "
+				"one before it" },
+	[CACHE_KEPT_BYTES] = { "cache_kept_bytes", COUNTER_TOTAL, "bytes", "bytes of them" },
+	[CACHE_KEPT_VERIFIED] = { "cache_kept_verified", COUNTER_TOTAL, "blocks",
+				  "of them, compared with their checks and found right" },
+	[CACHE_KEPT_REFUSED] = { "cache_kept_refused", COUNTER_TOTAL, "blocks",
+				 "that were not right, or whose description was not" },
+	[CACHE_KEPT_WAITING] = { "cache_kept_waiting", COUNTER_GAUGE, "bytes",
+				 "memory that is still to be compared" },
 	[CACHE_AUDITS] = { "cache_audits", COUNTER_TOTAL, "blocks",
 			   "blocks and granules of other nodes that were compared with the backing "
 			   "store" },

@@ -1,7 +1,9 @@
 /*
  * fill.c - how a block gets its bytes, once for all who ask.
  *
- *	IDLE --> READING (SSD) ---------------------------------> entry CLEAN
+ *	IDLE: of what another process left: right as it is -----> entry CLEAN, or DIRTY if owed
+ *	  |
+ *	  +----> READING (SSD) ---------------------------------> entry CLEAN
  *	  |        | not there, bad check, I/O error
  *	  +--------+--> ASKING (other nodes, if there are any) --> entry CLEAN, or DIRTY if the
  *	  |        |      | nobody has it                          block is placed on this node
@@ -101,7 +103,7 @@ void cache_fill_undo_locked(struct cache *cache, struct window_entry *entry,
 	struct cache_object *object = detach_locked(cache, entry);
 
 	STAILQ_REMOVE(&work->fills, entry, window_entry, to_fill);
-	window_set_state(&cache->window, entry, WINDOW_DEAD);
+	window_unadd(&cache->window, entry);
 	cache_object_put(object); /* not the last reference: the reader has one */
 }
 
@@ -160,7 +162,9 @@ void cache_fill_end(struct cache_fill *fill, int status, enum cache_origin origi
 {
 	struct cache *cache = fill->cache;
 	struct window_entry *entry = fill->entry;
-	bool wanted = fill->placed || cache->replicate || origin == CACHE_ORIGIN_BACKING;
+	bool wanted = origin == CACHE_ORIGIN_WINDOW
+			      ? entry->owed
+			      : fill->placed || cache->replicate || origin == CACHE_ORIGIN_BACKING;
 	bool keep = wanted && origin != CACHE_ORIGIN_SSD && !entry->object->transient &&
 		    !window_key_is_granule(&entry->key);
 	struct cache_object *object;
@@ -330,6 +334,8 @@ void cache_fills_start(struct cache *cache, struct window_fills *entries)
 		struct cache_fill *fill = entry->fill;
 
 		STAILQ_REMOVE_HEAD(entries, to_fill);
+		if (entry->unverified && cache_fill_verify(fill))
+			continue;
 		if (!fill->fetch_only && try_ssd(cache, fill))
 			continue;
 		fill->fetch_only = true;

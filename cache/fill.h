@@ -86,6 +86,15 @@ void cache_fill_pad(struct cache_fill *fill);
 void cache_fill_report(const struct cache_fill *fill, const char *from, int status,
 		       const char *problem);
 
+/* kept.c */
+
+/**
+ * cache_fill_verify() - what another process left where the fill is to bring bytes: compares it
+ * with its checks.
+ * Return: whether the fill was seen to; then it may have ended already. If not the SSD is next.
+ */
+bool cache_fill_verify(struct cache_fill *fill);
+
 /* fill_peers.c */
 
 /**

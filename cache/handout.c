@@ -55,6 +55,12 @@ int cache_handout(struct cache_object *object, struct cache_handout *out)
 	return store_handout(cache->store, &object->store.id, out);
 }
 
+void cache_handout_adopt(struct cache *cache, unsigned index, const struct object_id *id,
+			 struct cache_handout *out)
+{
+	store_handout_adopt(cache->store, index, id, out);
+}
+
 bool cache_handout_current(struct cache *cache, const struct cache_handout *handout)
 {
 	return store_handout_current(cache->store, handout);

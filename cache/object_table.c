@@ -109,6 +109,8 @@ int cache_object_open(struct cache *cache, const struct object_version *version,
 			counter_add(&cache->counters, CACHE_OBJECTS, 1);
 		}
 		pthread_mutex_unlock(&cache->objects_lock);
+		if (!made)
+			cache_kept_opened(object);
 		free(made);
 	}
 	*out_object = object;

@@ -33,8 +33,11 @@ static bool prefetch_block_locked(struct cache *cache, struct cache_object *obje
 {
 	uint32_t len = object_block_len(object->store.version.size, block, cache->block_len);
 	struct window_key key = window_block_key(&object->store.id, block);
+	struct window_entry *kept = window_find_kept(&cache->window, &key);
 
-	if (window_find(&cache->window, &key))
+	if (kept)
+		window_hint_kept(&cache->window, kept);
+	if (kept || window_find(&cache->window, &key))
 		return true;
 	if (cache->stopping || atomic_load(&object->stale) ||
 	    !TAILQ_EMPTY(&cache->queues[WINDOW_DEMAND].for_frames) ||

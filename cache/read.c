@@ -79,6 +79,23 @@ static struct span span_at(const struct cache *cache, const struct cache_read *r
 	return span;
 }
 
+/* Whether all that it needs is in the window, some of it only kept there by a former process. */
+static bool is_kept(struct cache *cache, const struct cache_read *read, bool granules)
+{
+	unsigned count = span_count(cache, read, granules);
+	bool kept = false;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct span span = span_at(cache, read, granules, i);
+
+		if (window_find_kept(&cache->window, &span.key))
+			kept = true;
+		else if (!window_find(&cache->window, &span.key))
+			return false;
+	}
+	return kept;
+}
+
 /* Whether one of the blocks is in the window, in whatever state. */
 static bool any_block_found(struct cache *cache, const struct cache_read *read)
 {
@@ -374,11 +391,20 @@ static bool hit(struct cache *cache, struct cache_read *read, bool granules)
 }
 
 /* Reads block by block or by granules; the lock is given up meanwhile. Return: whether what is
- * missing may be fetched: not for a peer that serves another one, unless the SSD has it. */
+ * missing may be fetched: not for a peer that serves another one, unless the SSD has it, or a
+ * former process left it in memory. */
 static bool choose_units(struct cache *cache, struct cache_read *read, bool small)
 {
 	bool forward = class_of(read) == WINDOW_FORWARD, may_add = true;
 
+	if (cache->window.inherited && (small || forward)) {
+		if (is_kept(cache, read, false))
+			return true;
+		if (small && is_kept(cache, read, true)) {
+			read->p.granules = true;
+			return true;
+		}
+	}
 	if ((!small && !forward) || any_block_found(cache, read) ||
 	    !cache_store_enter_locked(cache))
 		return !forward;

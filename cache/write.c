@@ -121,6 +121,7 @@ static void end(struct cache *cache, struct window_entry *entry, bool written)
 	cache->written_ns = clock_now_ns(cache->clock);
 	object->pending_bytes -= entry->len;
 	entry->object = NULL;
+	entry->owed &= written; /* it may not be committed yet */
 	drops = entry->distrusted && cache_store_enter_locked(cache);
 	window_set_state(&cache->window, entry, entry->distrusted ? WINDOW_DEAD : WINDOW_CLEAN);
 	tell_if_written_locked(cache);
@@ -143,6 +144,12 @@ static void write_done(struct store_write *op)
 	end(cache, write->entry, op->status == 0);
 	free(write);
 	cache_writes_start(cache);
+}
+
+/* What a former process left may have got there before that ended. */
+static bool is_there(struct cache *cache, const struct window_entry *entry)
+{
+	return entry->inherited && store_has(cache->store, &entry->key.id, entry->key.index >> 1);
 }
 
 static bool start(struct cache *cache, struct window_entry *entry)
@@ -186,7 +193,9 @@ void cache_writes_start(struct cache *cache)
 		pthread_mutex_unlock(&cache->lock);
 		if (!entry)
 			return;
-		if (!start(cache, entry))
+		if (is_there(cache, entry))
+			end(cache, entry, true);
+		else if (!start(cache, entry))
 			end(cache, entry, false);
 		cache_store_leave(cache);
 	}

@@ -9,47 +9,43 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "fuse/connection.h"
+#include "fuse/init.h"
+#include "fuse/keeper/board.h"
+#include "fuse/ledger/ledger.h"
 
 /* Of protocol 7.38 and later; this libfuse's headers end before. */
-#define INIT2_DIRECT_IO_ALLOW_MMAP (1u << 4) /* of flags2 */
-#define INIT2_PASSTHROUGH	   (1u << 5)
-#define STACK_DEPTH		   1 /* backing files are on no stacked file system themselves */
-#define OPEN_PASSTHROUGH	   (1u << 7) /* of open_flags */
-
-/* Where this libfuse does not know passthrough, we complete its replies. */
-#define LIBFUSE_PASSTHROUGH (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17))
+#define OPEN_PASSTHROUGH (1u << 7) /* of open_flags */
 
 #define INIT_WAIT_MS 10000
-/* The kernel wants room for the largest write, of which there are none, or 8 KiB. Names, the
- * longest thing that a request carries here, fit many times. */
-#define WRITE_MAX  4096
-#define BUFFER_LEN 65536
+
+static_assert(CHANNEL_THREADS_MAX <= LEDGER_INBOXES, "an inbox for each thread");
 
 struct channel {
 	const struct channel_config *config;
 	struct fuse_session *session;
 	int fd;	      /* -1: not connected; owned by the session */
 	int ended_fd; /* an eventfd */
-	uint64_t init_unique;
-	bool mmap_offered, passthrough_offered;
-	_Atomic bool refusing;
+	struct init_offer offer;
+	bool taken_over;      /* from a former worker */
+	uint64_t init_unique; /* of the INIT that is being processed; 0: none */
+	_Atomic bool refusing, mute;
 	struct channel_thread {
 		struct channel *channel;
 		pthread_t thread;
-		char *buffer; /* BUFFER_LEN */
+		void *inbox; /* the ledger's, of LEDGER_INBOX_LEN */
 	} threads[CHANNEL_THREADS_MAX];
 	unsigned thread_count;
 	bool stopped;
@@ -59,50 +55,8 @@ struct channel {
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-	const unsigned wanted = FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-				FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO | FUSE_CAP_ASYNC_READ;
-	/* A node's size and bytes never change: nothing to invalidate, nothing to ask again. And
-	 * a node cannot be found by number alone once it is forgotten: no export. */
-	const unsigned unwanted = FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_EXPORT_SUPPORT |
-				  FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
-				  FUSE_CAP_SPLICE_MOVE | FUSE_CAP_WRITEBACK_CACHE;
-
 	(void)userdata;
-	conn->want |= conn->capable & wanted;
-	conn->want &= ~unwanted;
-	conn->max_read = CHANNEL_REQUEST_MAX;
-	conn->max_write = WRITE_MAX;
-	conn->time_gran = 1000000000;
-#if LIBFUSE_PASSTHROUGH
-	if (conn->capable & FUSE_CAP_PASSTHROUGH) {
-		conn->want |= FUSE_CAP_PASSTHROUGH;
-		conn->max_backing_stack_depth = STACK_DEPTH - 1; /* libfuse adds one */
-	}
-#endif
-}
-
-/* What libfuse 3.14 cannot ask for: mmap of direct I/O files (without it, MAP_SHARED of one fails:
- * numpy, Arrow, safetensors), and large reads although writes are small. And what it takes in
- * conn->want and then forgets in the reply: parallel look-ups in one directory. */
-static void init_patch(const struct channel *channel, struct fuse_init_out *out)
-{
-	const uint32_t depth = STACK_DEPTH;
-
-	out->flags |= FUSE_MAX_PAGES | FUSE_INIT_EXT | FUSE_PARALLEL_DIROPS;
-	out->max_pages = CHANNEL_REQUEST_MAX / 4096;
-	out->max_background = (uint16_t)channel->config->max_background;
-	out->congestion_threshold = (uint16_t)(channel->config->max_background / 4 * 3);
-	if (channel->mmap_offered)
-		out->flags2 |= INIT2_DIRECT_IO_ALLOW_MMAP;
-	else
-		log_warning("mount.init", "text=\"this kernel has no FUSE_DIRECT_IO_ALLOW_MMAP "
-					  "(6.6 and later do): MAP_SHARED of files will fail\"");
-	if (!channel->passthrough_offered)
-		return;
-	out->flags2 |= INIT2_PASSTHROUGH;
-	static_assert(sizeof(*out) >= offsetof(struct fuse_init_out, flags2) + 8, "room for it");
-	memcpy((char *)out + offsetof(struct fuse_init_out, flags2) + sizeof(out->flags2), &depth,
-	       sizeof(depth));
+	init_want(conn);
 }
 
 static ssize_t io_read(int fd, void *buffer, size_t len, void *userdata)
@@ -110,10 +64,6 @@ static ssize_t io_read(int fd, void *buffer, size_t len, void *userdata)
 	(void)userdata;
 	return read(fd, buffer, len); /* unused by our loop, but libfuse wants one */
 }
-
-/* Set for the thread that processes INIT, the only one then: its reply passes through io_writev(),
- * which is given the userdata of the operations and not the channel. */
-static _Thread_local struct channel *init_channel;
 
 /* Set while this thread is in fuse_reply_open(): what libfuse cannot say in that reply. */
 static _Thread_local int reply_backing_id;
@@ -127,21 +77,49 @@ static void open_patch(struct fuse_open_out *out)
 }
 #endif
 
-static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
+static size_t total_of(const struct iovec *iov, int count)
+{
+	size_t total = 0;
+
+	for (int i = 0; i < count; i++)
+		total += iov[i].iov_len;
+	return total;
+}
+
+static ssize_t reply_write(struct channel *channel, int fd, const struct iovec *iov, int count)
 {
 	const struct fuse_out_header *header = iov[0].iov_base;
 	ssize_t written;
 
-	(void)userdata;
-	if (init_channel && header->unique == init_channel->init_unique && count > 1 &&
-	    iov[1].iov_len >= sizeof(struct fuse_init_out))
-		init_patch(init_channel, iov[1].iov_base);
+	if (atomic_load(&channel->mute)) {
+		errno = ENOENT;
+		return -1;
+	}
+	written = writev(fd, iov, count);
+	board_answered(channel->config->board, header->unique);
+	return written;
+}
+
+static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	struct channel *channel = userdata;
+	const struct fuse_out_header *header = iov[0].iov_base;
+	ssize_t written;
+
+	/* Before there are threads. */
+	if (channel->init_unique && header->unique == channel->init_unique) {
+		if (channel->taken_over)
+			return (ssize_t)total_of(iov, count); /* the kernel has had its reply */
+		if (count > 1 && iov[1].iov_len >= sizeof(struct fuse_init_out))
+			init_complete(&channel->offer, channel->config->max_background,
+				      iov[1].iov_base);
+	}
 #if !LIBFUSE_PASSTHROUGH
 	if (reply_backing_id && header->error == 0 && count == 2 &&
 	    iov[1].iov_len == sizeof(struct fuse_open_out))
 		open_patch(iov[1].iov_base);
 #endif
-	written = writev(fd, iov, count);
+	written = reply_write(channel, fd, iov, count);
 	if (written >= 0)
 		return written;
 	/* ENOENT: the request was interrupted; EPERM, ENODEV: the connection is gone. The asker is
@@ -152,13 +130,11 @@ static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
 	return -1;
 }
 
-static int init_exchange(struct channel *channel, char *problem, size_t problem_size)
+/* The kernel's INIT into @buffer, an inbox. Return: its length, or a negative errno. */
+static ssize_t init_read(const struct channel *channel, void *buffer, char *problem,
+			 size_t problem_size)
 {
-	char *buffer = channel->threads[0].buffer;
 	struct pollfd ready = { .fd = channel->fd, .events = POLLIN };
-	const struct fuse_in_header *header = (const void *)buffer;
-	const struct fuse_init_in *in = (const void *)(header + 1);
-	struct fuse_buf message = { .mem = buffer };
 	ssize_t len;
 
 	if (poll(&ready, 1, INIT_WAIT_MS) <= 0) {
@@ -166,67 +142,75 @@ static int init_exchange(struct channel *channel, char *problem, size_t problem_
 			 INIT_WAIT_MS / 1000);
 		return -ETIMEDOUT;
 	}
-	len = read(channel->fd, buffer, BUFFER_LEN);
-	if (len < (ssize_t)sizeof(*header) || header->opcode != FUSE_INIT) {
+	len = read(channel->fd, buffer, LEDGER_INBOX_LEN);
+	if (len >= 0 && len <= LEDGER_INIT_MAX)
+		return len;
+	snprintf(problem, problem_size, "the kernel's FUSE did not begin with INIT: %s",
+		 error_text(len < 0 ? -errno : -EMSGSIZE));
+	return -EPROTO;
+}
+
+/* Before the threads: no other request may be processed before INIT. */
+static int init_process(struct channel *channel, void *message, size_t len, char *problem,
+			size_t problem_size)
+{
+	const struct fuse_in_header *header = message;
+	const struct fuse_init_in *in = (const void *)(header + 1);
+	struct fuse_buf buffer = { .mem = message, .size = len };
+
+	if (!init_offer(message, len, &channel->offer)) {
 		snprintf(problem, problem_size, "the kernel's FUSE did not begin with INIT");
 		return -EPROTO;
 	}
 	channel->init_unique = header->unique;
-	channel->mmap_offered = (size_t)len >= sizeof(*header) + sizeof(*in) &&
-				in->flags & FUSE_INIT_EXT &&
-				in->flags2 & INIT2_DIRECT_IO_ALLOW_MMAP;
-	channel->passthrough_offered = (size_t)len >= sizeof(*header) + sizeof(*in) &&
-				       in->flags & FUSE_INIT_EXT && in->flags2 & INIT2_PASSTHROUGH;
-	message.size = (size_t)len;
-	init_channel = channel;
-	fuse_session_process_buf(channel->session, &message);
-	init_channel = NULL;
-	if (fuse_session_exited(channel->session)) {
-		snprintf(problem, problem_size, "libfuse refused the kernel's protocol %u.%u",
-			 in->major, in->minor);
-		return -EPROTO;
-	}
-	return 0;
+	fuse_session_process_buf(channel->session, &buffer);
+	channel->init_unique = 0;
+	if (!fuse_session_exited(channel->session))
+		return 0;
+	snprintf(problem, problem_size, "libfuse refused the kernel's protocol %u.%u", in->major,
+		 in->minor);
+	return -EPROTO;
+}
+
+static int init_exchange(struct channel *channel, char *problem, size_t problem_size)
+{
+	void *inbox = ledger_inbox(channel->config->ledger, 0);
+	ssize_t len = init_read(channel, inbox, problem, problem_size);
+	int err;
+
+	if (len < 0)
+		return (int)len;
+	err = init_process(channel, inbox, (size_t)len, problem, problem_size);
+	if (!err)
+		ledger_set_init(channel->config->ledger, inbox, (size_t)len);
+	inbox_clear(inbox);
+	return err;
+}
+
+/* From a copy: libfuse takes messages as memory that it may change. */
+static int init_again(struct channel *channel, const void *init, size_t len, char *problem,
+		      size_t problem_size)
+{
+	_Alignas(struct fuse_in_header) char message[LEDGER_INIT_MAX];
+
+	CHECK(len <= sizeof(message));
+	memcpy(message, init, len);
+	channel->taken_over = true;
+	return init_process(channel, message, len, problem, problem_size);
 }
 
 /* --- backing files -------------------------------------------------------------------------- */
 
-struct backing_map {
-	int32_t fd;
-	uint32_t flags;
-	uint64_t padding;
-};
-
-#define BACKING_OPEN  _IOW(229, 1, struct backing_map)
-#define BACKING_CLOSE _IOW(229, 2, uint32_t)
-
-static int backing_ioctl_open(int connection, int fd)
-{
-	struct backing_map map = { .fd = fd };
-	int id = ioctl(connection, BACKING_OPEN, &map);
-
-	if (id > 0)
-		return id;
-	return id < 0 ? -errno : -EPROTO;
-}
-
-static int backing_ioctl_close(int connection, int id)
-{
-	uint32_t number = (uint32_t)id;
-
-	return ioctl(connection, BACKING_CLOSE, &number) ? -errno : 0;
-}
-
 static const struct channel_backing_ops backing_ioctls = {
-	.open = backing_ioctl_open,
-	.close = backing_ioctl_close,
+	.open = connection_backing_open,
+	.close = connection_backing_close,
 };
 
 const struct channel_backing_ops *channel_backing_ops = &backing_ioctls;
 
 bool channel_passthrough(const struct channel *channel)
 {
-	return channel->passthrough_offered;
+	return channel->offer.passthrough;
 }
 
 int channel_backing_open(const struct channel *channel, int fd)
@@ -236,9 +220,12 @@ int channel_backing_open(const struct channel *channel, int fd)
 
 void channel_backing_close(const struct channel *channel, int id)
 {
-	int err = channel_backing_ops->close(channel->fd, id);
+	int err = 0;
 
-	if (err && err != -ENODEV && err != -ENOTCONN && err != -EPERM)
+	if (!atomic_load(&channel->mute))
+		err = channel_backing_ops->close(channel->fd, id);
+	/* ENOENT: a former worker had closed it, and died before it could say so. */
+	if (err && err != -ENOENT && err != -ENODEV && err != -ENOTCONN && err != -EPERM)
 		log_warning("mount.backing", "id=%d error=\"%s\"", id, error_text(err));
 }
 
@@ -266,10 +253,11 @@ static bool lets_go(uint32_t opcode)
 /* An answer that libfuse knows nothing of. */
 static void answer(const struct channel *channel, uint64_t unique, int error)
 {
-	struct fuse_out_header out = { .len = sizeof(out), .error = error, .unique = unique };
+	int err = connection_answer(channel->fd, unique, error);
 
-	if (write(channel->fd, &out, sizeof(out)) < 0)
-		log_debug("mount.answer", "error=\"%s\"", error_text(-errno));
+	if (err)
+		log_debug("mount.answer", "error=\"%s\"", error_text(err));
+	board_answered(channel->config->board, unique);
 }
 
 static void interrupt(const struct channel *channel, const struct fuse_in_header *header)
@@ -291,28 +279,51 @@ uint64_t channel_request(void)
 	return request;
 }
 
-static void handle(struct channel *channel, char *buffer, size_t len)
+static bool wants_answer(uint32_t opcode)
 {
-	const struct fuse_in_header *header = (const void *)buffer;
-	struct fuse_buf message = { .mem = buffer, .size = len };
+	return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_INTERRUPT;
+}
+
+/* On the board, whose reader's clock is the system's. */
+static void take(const struct channel *channel, const struct fuse_in_header *header)
+{
+	const struct channel_config *config = channel->config;
+	uint64_t deadline_ns = 0;
+
+	if (wants_answer(header->opcode))
+		deadline_ns = clock_after_ns(clock_now_ns(clock_system()),
+					     config->own_time(config->userdata, header->opcode));
+	board_take(config->board, header->unique, header->opcode, deadline_ns);
+}
+
+static void handle(struct channel *channel, void *inbox, size_t len)
+{
+	const struct channel_config *config = channel->config;
+	const struct fuse_in_header *header = inbox;
+	struct fuse_buf message = { .mem = inbox, .size = len };
 
 	request = header->unique;
+	take(channel, header);
 	if (header->opcode == FUSE_INTERRUPT)
 		interrupt(channel, header);
+	else if (header->opcode == FUSE_FORGET || header->opcode == FUSE_BATCH_FORGET)
+		inbox_forget(inbox, len, config->forget, config->userdata);
 	else if (atomic_load_explicit(&channel->refusing, memory_order_relaxed) &&
 		 !lets_go(header->opcode))
 		answer(channel, header->unique, -ENOTCONN);
 	else
 		fuse_session_process_buf(channel->session, &message);
+	inbox_clear(inbox);
 }
 
-/* The one place where a thread can be cancelled: it holds nothing there. */
-static ssize_t request_read(const struct channel *channel, char *buffer)
+/* The one place where a thread can be cancelled: it holds nothing there. What it has read by then
+ * lies in the inbox, for the next worker. */
+static ssize_t request_read(const struct channel *channel, void *inbox)
 {
 	ssize_t len;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
-	len = read(channel->fd, buffer, BUFFER_LEN);
+	len = read(channel->fd, inbox, LEDGER_INBOX_LEN);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	return len < 0 ? -errno : len;
 }
@@ -325,9 +336,9 @@ static void *serve(void *argument)
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	for (;;) {
-		len = request_read(channel, thread->buffer);
+		len = request_read(channel, thread->inbox);
 		if (len >= (ssize_t)sizeof(struct fuse_in_header))
-			handle(channel, thread->buffer, (size_t)len);
+			handle(channel, thread->inbox, (size_t)len);
 		/* ENOENT: the request was interrupted before it was read. */
 		else if (len != -EINTR && len != -EAGAIN && len != -ENOENT)
 			break;
@@ -336,6 +347,33 @@ static void *serve(void *argument)
 		log_error("mount.connection", "error=\"%s\"", error_text((int)len));
 	eventfd_write(channel->ended_fd, 1);
 	return NULL;
+}
+
+/* --- takeover --------------------------------------------------------------------------------- */
+
+/* All inboxes: the former worker may have had more threads. */
+static void leftovers_apply(const struct channel *channel)
+{
+	const struct channel_config *config = channel->config;
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < LEDGER_INBOXES; i++)
+		count += inbox_leftover(ledger_inbox(config->ledger, i), LEDGER_INBOX_LEN,
+					config->forget, config->userdata);
+	if (count > 0)
+		log_notice("mount.leftovers", "forgets=%u", count);
+}
+
+/* Only now that everything which it may ask for is restored: what comes again comes before all
+ * that waits. */
+static int resend(const struct channel *channel, char *problem, size_t problem_size)
+{
+	int err = connection_resend(channel->fd);
+
+	if (err)
+		snprintf(problem, problem_size, "asking the kernel for what was in hand: %s",
+			 error_text(err));
+	return err;
 }
 
 /* --- life ----------------------------------------------------------------------------------- */
@@ -372,13 +410,10 @@ int channel_create(const struct channel_config *config, struct channel **out_cha
 	channel->fd = channel->ended_fd = -1;
 	ops.init = op_init;
 	fuse_set_log_func(fuse_log_line);
-	channel->session = fuse_session_new(&args, &ops, sizeof(ops), config->userdata);
+	channel->session = fuse_session_new(&args, &ops, sizeof(ops), channel);
 	fuse_opt_free_args(&args);
 	channel->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	for (unsigned i = 0; i < config->threads; i++)
-		channel->threads[i].buffer = aligned_alloc(4096, BUFFER_LEN);
-	if (!channel->session || channel->ended_fd < 0 ||
-	    !channel->threads[config->threads - 1].buffer) {
+	if (!channel->session || channel->ended_fd < 0) {
 		snprintf(problem, problem_size, "no FUSE session: out of memory or descriptors");
 		channel_destroy(channel);
 		return -ENOMEM;
@@ -392,12 +427,19 @@ struct fuse_session *channel_session(struct channel *channel)
 	return channel->session;
 }
 
-int channel_start(struct channel *channel, int fd, char *problem, size_t problem_size)
+void *channel_userdata(fuse_req_t fuse)
+{
+	const struct channel *channel = fuse_req_userdata(fuse);
+
+	return channel->config->userdata;
+}
+
+int channel_connect(struct channel *channel, int fd, const void *init, size_t init_len,
+		    char *problem, size_t problem_size)
 {
 	static const struct fuse_custom_io io = { .writev = io_writev, .read = io_read };
-	int err;
+	int err = fuse_session_custom_io(channel->session, &io, fd);
 
-	err = fuse_session_custom_io(channel->session, &io, fd);
 	if (err) {
 		snprintf(problem, problem_size, "libfuse does not take the connection: %s",
 			 error_text(err));
@@ -405,12 +447,26 @@ int channel_start(struct channel *channel, int fd, char *problem, size_t problem
 		return -EPROTO;
 	}
 	channel->fd = fd;
-	/* Before the threads: no other request may be processed before INIT. */
-	err = init_exchange(channel, problem, problem_size);
+	if (init)
+		return init_again(channel, init, init_len, problem, problem_size);
+	return init_exchange(channel, problem, problem_size);
+}
+
+int channel_serve(struct channel *channel, char *problem, size_t problem_size)
+{
+	int err = 0;
+
+	board_clear(channel->config->board);
+	if (channel->taken_over) {
+		leftovers_apply(channel);
+		err = resend(channel, problem, problem_size);
+	}
 	for (unsigned i = 0; !err && i < channel->config->threads; i++) {
 		struct channel_thread *thread = &channel->threads[i];
 
 		thread->channel = channel;
+		thread->inbox = ledger_inbox(channel->config->ledger, i);
+		inbox_prepare(thread->inbox, LEDGER_INBOX_LEN);
 		err = thread_start(&thread->thread, "mount", serve, thread);
 		if (err)
 			snprintf(problem, problem_size, "starting thread %u: %s", i,
@@ -419,6 +475,16 @@ int channel_start(struct channel *channel, int fd, char *problem, size_t problem
 			channel->thread_count++;
 	}
 	return err;
+}
+
+int channel_fd(const struct channel *channel)
+{
+	return channel->fd;
+}
+
+bool channel_resends(const struct channel *channel)
+{
+	return channel->offer.resend;
 }
 
 int channel_ended(const struct channel *channel)
@@ -443,6 +509,11 @@ void channel_stop(struct channel *channel)
 	channel->thread_count = 0;
 }
 
+void channel_mute(struct channel *channel)
+{
+	atomic_store(&channel->mute, true);
+}
+
 void channel_destroy(struct channel *channel)
 {
 	if (!channel)
@@ -450,8 +521,6 @@ void channel_destroy(struct channel *channel)
 	channel_stop(channel);
 	if (channel->session)
 		fuse_session_destroy(channel->session); /* closes the descriptor */
-	for (unsigned i = 0; i < CHANNEL_THREADS_MAX; i++)
-		free(channel->threads[i].buffer);
 	if (channel->ended_fd >= 0)
 		close(channel->ended_fd);
 	free(channel);

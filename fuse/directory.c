@@ -20,14 +20,16 @@ struct name_lookup {
 };
 
 struct open_directory {
-	struct mount *mount;
-	struct namespace_directory directory;
-	LIST_ENTRY(open_directory) link; /* mount.directories */
+	struct handle handle;
+	struct namespace_directory directory; /* its node is NULL: the namespace knows it not */
+	bool adopted; /* a former worker's: the ledger knows where its reader is */
 };
 
 struct directory_read {
 	struct request request;
 	struct namespace_read read;
+	struct open_directory *directory;
+	struct ledger_cursor resume; /* of read */
 	size_t size, used;
 	uint64_t *ids; /* that the answer refers to; NULL: not plus */
 	unsigned id_count;
@@ -98,6 +100,7 @@ void op_lookup(fuse_req_t fuse, fuse_ino_t parent, const char *name)
 	lookup->request.cancel = lookup_cancel;
 	lookup->request.finish = lookup_reply;
 	lookup->request.release = lookup_release;
+	lookup->lookup.unique = channel_request();
 	lookup->lookup.parent = parent;
 	lookup->lookup.name = memcpy(lookup->name, name, size);
 	lookup->lookup.done = lookup_done;
@@ -107,66 +110,93 @@ void op_lookup(fuse_req_t fuse, fuse_ino_t parent, const char *name)
 		request_wait(&lookup->request);
 }
 
-void op_forget(fuse_req_t fuse, fuse_ino_t id, uint64_t count)
-{
-	namespace_forget(mount_of(fuse)->ns, id, count);
-	fuse_reply_none(fuse);
-}
-
-void op_forget_multi(fuse_req_t fuse, size_t count, struct fuse_forget_data *forgets)
-{
-	for (size_t i = 0; i < count; i++)
-		namespace_forget(mount_of(fuse)->ns, forgets[i].ino, forgets[i].nlookup);
-	fuse_reply_none(fuse);
-}
-
 /* --- OPENDIR, RELEASEDIR ---------------------------------------------------------------------- */
 
-static void directory_close(struct open_directory *handle)
+static struct open_directory *open_directory_of(struct handle *handle)
 {
-	struct mount *mount = handle->mount;
-
-	pthread_mutex_lock(&mount->lock);
-	LIST_REMOVE(handle, link);
-	pthread_mutex_unlock(&mount->lock);
-	namespace_directory_close(mount->ns, &handle->directory);
-	free(handle);
+	return CONTAINER_OF(handle, struct open_directory, handle);
 }
 
-void directories_close(struct mount *mount)
+void open_directory_free(struct mount *mount, struct handle *handle)
 {
-	struct open_directory *handle, *next;
+	struct open_directory *directory = open_directory_of(handle);
 
-	for (handle = LIST_FIRST(&mount->directories); handle; handle = next) {
-		next = LIST_NEXT(handle, link);
-		directory_close(handle);
-	}
+	if (directory->directory.node)
+		namespace_directory_close(mount->ns, &directory->directory);
+	free(directory);
+}
+
+static int directory_create(struct mount *mount, uint64_t id, struct open_directory **out_directory)
+{
+	struct open_directory *directory = calloc(1, sizeof(*directory));
+	int err;
+
+	if (!directory)
+		return -ENOMEM;
+	handle_init(&directory->handle, id, true);
+	err = namespace_directory_open(mount->ns, id, &directory->directory);
+	if (err)
+		directory->directory.node = NULL;
+	*out_directory = directory;
+	return err;
+}
+
+struct handle *open_directory_adopt(struct mount *mount, uint64_t node)
+{
+	struct open_directory *directory = NULL;
+
+	/* Of a node that is not known, reading it says so. */
+	(void)directory_create(mount, node, &directory);
+	if (!directory)
+		return NULL;
+	directory->adopted = true;
+	return &directory->handle;
+}
+
+void open_directory_close(struct mount *mount, uint64_t number, uint64_t node)
+{
+	struct handle *handle = handle_remove(mount, number, node, true);
+
+	if (handle)
+		handle_put(mount, handle);
+}
+
+static int directory_open(struct mount *mount, uint64_t id, struct handle **out_handle)
+{
+	struct open_directory *directory = NULL;
+	int err = directory_create(mount, id, &directory);
+
+	if (!err)
+		err = handle_add(mount, &directory->handle, channel_request());
+	if (!err)
+		*out_handle = &directory->handle;
+	else if (directory)
+		handle_put(mount, &directory->handle);
+	return err;
 }
 
 void op_opendir(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 {
 	struct mount *mount = mount_of(fuse);
-	struct open_directory *handle = calloc(1, sizeof(*handle));
-	int err = handle ? namespace_directory_open(mount->ns, id, &handle->directory) : -ENOMEM;
+	/* What a former worker opened for this request, or anew. */
+	struct handle *handle = handle_again(mount, channel_request(), id, true);
+	int err = handle ? 0 : directory_open(mount, id, &handle);
 
 	if (err) {
-		free(handle);
 		reply_error(mount, fuse, err);
 		return;
 	}
-	handle->mount = mount;
-	pthread_mutex_lock(&mount->lock);
-	LIST_INSERT_HEAD(&mount->directories, handle, link);
-	pthread_mutex_unlock(&mount->lock);
-	info_set_handle(info, handle);
-	if (fuse_reply_open(fuse, info) != 0)
-		directory_close(handle);
+	info->fh = handle->number;
+	if (fuse_reply_open(fuse, info) == 0)
+		handle_replied(mount, handle->number);
+	else
+		open_directory_close(mount, handle->number, id);
+	handle_put(mount, handle);
 }
 
 void op_releasedir(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 {
-	(void)id;
-	directory_close(info_handle(info));
+	open_directory_close(mount_of(fuse), info->fh, id);
 	fuse_reply_err(fuse, 0);
 }
 
@@ -213,6 +243,8 @@ static void directory_reply(struct request *request)
 		reply_error(mount, request->fuse, answer->read.status);
 		return;
 	}
+	/* Before the reply: a worker that dies after it leaves where the reader goes on. */
+	handle_cursor_set(mount, answer->directory->handle.number, &answer->read.last);
 	if (fuse_reply_buf(request->fuse, answer->buffer, answer->used) == 0)
 		return;
 	for (unsigned i = 0; i < answer->id_count; i++)
@@ -223,6 +255,7 @@ static void directory_release(struct request *request)
 {
 	struct directory_read *answer = CONTAINER_OF(request, struct directory_read, request);
 
+	handle_put(request->mount, &answer->directory->handle);
 	free(answer->ids);
 	free(answer);
 }
@@ -232,7 +265,7 @@ static void directory_done(struct namespace_read *read)
 	request_done(&CONTAINER_OF(read, struct directory_read, read)->request);
 }
 
-static struct directory_read *answer_create(fuse_req_t fuse, size_t size, bool plus)
+static struct directory_read *answer_create(size_t size, bool plus)
 {
 	struct directory_read *answer = malloc(sizeof(*answer) + size);
 
@@ -247,46 +280,84 @@ static struct directory_read *answer_create(fuse_req_t fuse, size_t size, bool p
 		}
 	}
 	answer->size = size;
-	request_init(&answer->request, mount_of(fuse), fuse);
-	answer->request.cancel = directory_cancel;
-	answer->request.finish = directory_reply;
-	answer->request.release = directory_release;
-	return answer;
-}
-
-static void directory_read(fuse_req_t fuse, size_t size, off_t off,
-			   const struct fuse_file_info *info, bool plus)
-{
-	struct mount *mount = mount_of(fuse);
-	struct open_directory *handle = info_handle(info);
-	struct directory_read *answer;
-
-	counter_add(&mount->counters, MOUNT_READDIRS, 1);
-	answer = answer_create(fuse, size < READDIR_MAX ? size : READDIR_MAX, plus);
-	if (!answer) {
-		reply_error(mount, fuse, -ENOMEM);
-		return;
-	}
-	answer->read.directory = &handle->directory;
-	answer->read.offset = (uint64_t)off;
 	answer->read.plus = plus;
 	answer->read.emit = directory_emit;
 	answer->read.done = directory_done;
+	return answer;
+}
+
+/* Takes a reference to @directory. */
+static void answer_start(struct directory_read *answer, fuse_req_t fuse,
+			 struct open_directory *directory, uint64_t off)
+{
+	struct mount *mount = mount_of(fuse);
+
+	request_init(&answer->request, mount, fuse);
+	answer->request.cancel = directory_cancel;
+	answer->request.finish = directory_reply;
+	answer->request.release = directory_release;
+	answer->directory = directory;
+	answer->read.directory = &directory->directory;
+	answer->read.offset = off;
+	answer->read.unique = channel_request();
+	if (directory->adopted &&
+	    handle_cursor_get(mount, directory->handle.number, off, &answer->resume))
+		answer->read.resume = &answer->resume;
 	if (namespace_read_start(mount->ns, &answer->read) == 1)
 		request_answer(&answer->request);
 	else
 		request_wait(&answer->request);
 }
 
+/* A reference to the open directory. Of a number that is not known, which should not be, the node
+ * still says what is to be read. */
+static int directory_get(struct mount *mount, uint64_t id, uint64_t number,
+			 struct open_directory **out_directory)
+{
+	struct handle *handle = handle_get(mount, number, id, true);
+	struct open_directory *directory = handle ? open_directory_of(handle) : NULL;
+	int err = 0;
+
+	if (!directory)
+		err = directory_create(mount, id, &directory);
+	else if (!directory->directory.node)
+		err = -ESTALE;
+	if (!err)
+		*out_directory = directory;
+	else if (directory)
+		handle_put(mount, &directory->handle);
+	return err;
+}
+
+static void directory_read(fuse_req_t fuse, fuse_ino_t id, size_t size, off_t off,
+			   const struct fuse_file_info *info, bool plus)
+{
+	struct mount *mount = mount_of(fuse);
+	struct open_directory *directory;
+	struct directory_read *answer;
+	int err = directory_get(mount, id, info->fh, &directory);
+
+	counter_add(&mount->counters, MOUNT_READDIRS, 1);
+	if (err) {
+		reply_error(mount, fuse, err);
+		return;
+	}
+	answer = answer_create(size < READDIR_MAX ? size : READDIR_MAX, plus);
+	if (answer) {
+		answer_start(answer, fuse, directory, (uint64_t)off);
+		return;
+	}
+	handle_put(mount, &directory->handle);
+	reply_error(mount, fuse, -ENOMEM);
+}
+
 void op_readdir(fuse_req_t fuse, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *info)
 {
-	(void)id;
-	directory_read(fuse, size, off, info, false);
+	directory_read(fuse, id, size, off, info, false);
 }
 
 void op_readdirplus(fuse_req_t fuse, fuse_ino_t id, size_t size, off_t off,
 		    struct fuse_file_info *info)
 {
-	(void)id;
-	directory_read(fuse, size, off, info, true);
+	directory_read(fuse, id, size, off, info, true);
 }

@@ -6,32 +6,32 @@
  */
 #pragma once
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <string.h>
 #include <sys/queue.h>
 
 #include "fuse/channel.h"
+#include "fuse/handles.h"
+#include "fuse/keeper/board.h"
+#include "fuse/ledger/ledger.h"
 #include "fuse/mount.h"
 #include "fuse/mountpoint.h"
 #include "fuse/namespace/namespace.h"
 #include "fuse/passthrough.h"
 
-struct open_file;
-struct open_directory;
-
 #define MOUNT_WAITING_BUCKETS 1024
 
 LIST_HEAD(requests, request);
-LIST_HEAD(open_files, open_file);
-LIST_HEAD(open_directories, open_directory);
 
 struct mount {
 	const struct mount_config *config;
 	struct cache *cache;
 	const struct clock *clock;
+	/* What the kernel was promised: never NULL, also where nobody keeps it. */
+	struct ledger *ledger;
+	struct board *board;	 /* what is in hand; the keeper's, or own_board */
+	struct board *own_board; /* or NULL */
 	struct namespace *ns;
 	struct channel *channel;
 	struct fuse_lowlevel_ops ops;
@@ -41,21 +41,25 @@ struct mount {
 	struct counters counters;
 	struct histogram read_latency;
 	_Atomic uint64_t readahead_max, sibling_max; /* bytes; live */
+	_Atomic uint64_t lookup_timeout;	     /* ns; live */
+	struct sweep *sweep;			     /* after a takeover */
+	bool taken_over;			     /* from a former worker */
 	bool stopped;
+	bool left; /* another worker goes on: what the kernel was promised stays */
 	pthread_mutex_t lock;
 	pthread_cond_t idle; /* working fell to 0 */
 	/* guarded by lock */
 	unsigned working; /* requests that wait, and replies that are being made for them */
 	struct requests waiting[MOUNT_WAITING_BUCKETS]; /* by their number: request.h */
-	struct open_files files;
-	struct open_directories directories;
+	struct handles handles;				/* but for its slots */
 };
 
-/** mount_serve() - as mount_create(), over the descriptor of a connection that is there already,
- * which it takes; -1: mounts. */
+/** mount_serve() - as mount_create(), over the descriptor of a new connection that is there
+ * already, which it takes; -1: that of the heritage, or mounts. */
 int mount_serve(const struct mount_config *config, struct cache *cache,
 		struct backing *const *backings, unsigned backing_count, const struct clock *clock,
-		int fd, struct mount **out_mount, char *problem, size_t problem_size);
+		int fd, const struct mount_heritage *heritage, struct mount **out_mount,
+		char *problem, size_t problem_size);
 
 /** mount_work_begin(), mount_work_end() - around a request that is answered later. */
 void mount_work_begin(struct mount *mount);
@@ -63,7 +67,7 @@ void mount_work_end(struct mount *mount);
 
 static inline struct mount *mount_of(fuse_req_t fuse)
 {
-	return fuse_req_userdata(fuse);
+	return channel_userdata(fuse);
 }
 
 /** reply_error() - answers with @status, a negative errno, as a caller may see it. */
@@ -71,21 +75,6 @@ void reply_error(struct mount *mount, fuse_req_t fuse, int status);
 
 /** attributes_stat() - as fuse_reply_attr() wants it. */
 void attributes_stat(const struct namespace_attributes *attributes, struct stat *out);
-
-/** info_handle() - what OPEN or OPENDIR gave out; info_set_handle() - gives it out. */
-static inline void *info_handle(const struct fuse_file_info *info)
-{
-	void *handle;
-
-	static_assert(sizeof(handle) == sizeof(info->fh), "a pointer is a handle");
-	memcpy(&handle, &info->fh, sizeof(handle));
-	return handle;
-}
-
-static inline void info_set_handle(struct fuse_file_info *info, const void *handle)
-{
-	memcpy(&info->fh, &handle, sizeof(info->fh));
-}
 
 static inline double seconds(uint64_t ns)
 {
@@ -103,8 +92,6 @@ void op_readdirplus(fuse_req_t fuse, fuse_ino_t id, size_t size, off_t off,
 		    struct fuse_file_info *info);
 void op_releasedir(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info);
 void op_lookup(fuse_req_t fuse, fuse_ino_t parent, const char *name);
-void op_forget(fuse_req_t fuse, fuse_ino_t id, uint64_t count);
-void op_forget_multi(fuse_req_t fuse, size_t count, struct fuse_forget_data *forgets);
 void op_getattr(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info);
 void op_statfs(fuse_req_t fuse, fuse_ino_t id);
 void op_getxattr(fuse_req_t fuse, fuse_ino_t id, const char *name, size_t size);
@@ -113,7 +100,3 @@ void op_listxattr(fuse_req_t fuse, fuse_ino_t id, size_t size);
 /** readonly_ops() - sets every operation that would write to one that answers EROFS. The kernel
  *  asks for none of them while the mount is read-only, but root can remount it. */
 void readonly_ops(struct fuse_lowlevel_ops *ops);
-
-/** files_close(), directories_close() - those that the kernel will not release any more. */
-void files_close(struct mount *mount);
-void directories_close(struct mount *mount);

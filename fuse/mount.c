@@ -4,14 +4,24 @@
 #include "fuse/mount.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "fuse/connection.h"
 #include "fuse/inside.h"
 #include "fuse/request.h"
+#include "fuse/sweep.h"
+#include "fuse/takeover.h"
+
+#define OWN_TIME    (5 * NS_PER_S) /* of a request that nobody else is asked for */
+#define SWEEP_DELAY (60 * NS_PER_S)
+#define SWEEP_PAUSE (64 * NS_PER_MS) /* after SWEEP_BATCH: 1000 a second */
 
 static const struct counter_spec counter_specs[MOUNT_COUNTER_COUNT] = {
 	[MOUNT_LOOKUPS] = { "mount_lookups", COUNTER_TOTAL, "requests", "names looked up" },
@@ -75,8 +85,6 @@ static bool work_wait(struct mount *mount, uint64_t deadline_ns)
 
 static const struct fuse_lowlevel_ops operations = {
 	.lookup = op_lookup,
-	.forget = op_forget,
-	.forget_multi = op_forget_multi,
 	.getattr = op_getattr,
 	.open = op_open,
 	.read = op_read,
@@ -98,6 +106,31 @@ static void obsolete(void *context, const struct object_version *version)
 	cache_object_obsolete(mount->cache, version);
 }
 
+static void forget(void *userdata, uint64_t node, uint64_t count)
+{
+	struct mount *mount = userdata;
+
+	namespace_forget(mount->ns, node, count);
+}
+
+static uint64_t own_time(void *userdata, uint32_t opcode)
+{
+	struct mount *mount = userdata;
+
+	switch (opcode) {
+	case FUSE_READ:
+		return cache_read_timeout(mount->cache);
+	case FUSE_LOOKUP:
+	case FUSE_OPEN:
+	case FUSE_OPENDIR:
+	case FUSE_READDIR:
+	case FUSE_READDIRPLUS:
+		return atomic_load_explicit(&mount->lookup_timeout, memory_order_relaxed);
+	default:
+		return OWN_TIME;
+	}
+}
+
 static int mount_init(struct mount *mount, struct backing *const *backings, unsigned backing_count,
 		      char *problem, size_t problem_size)
 {
@@ -107,12 +140,15 @@ static int mount_init(struct mount *mount, struct backing *const *backings, unsi
 		.backing_count = backing_count,
 		.clock = mount->clock,
 		.counters = &mount->counters,
+		.ledger = mount->ledger,
 		.obsolete = obsolete,
 		.passthrough = passthrough_wanted,
 		.context = mount,
 	};
 	int err = counters_init(&mount->counters, "mount", counter_specs, MOUNT_COUNTER_COUNT);
 
+	if (!err)
+		err = handles_init(&mount->handles);
 	if (!err)
 		err = namespace_create(&settings, &mount->ns, problem, problem_size);
 	if (err)
@@ -122,6 +158,10 @@ static int mount_init(struct mount *mount, struct backing *const *backings, unsi
 	mount->channel_config = (struct channel_config){
 		.ops = &mount->ops,
 		.userdata = mount,
+		.ledger = mount->ledger,
+		.board = mount->board,
+		.forget = forget,
+		.own_time = own_time,
 		.interrupt = request_interrupt,
 		.allow_other = mount->config->allow_other,
 		.threads = (unsigned)mount->config->threads,
@@ -130,7 +170,7 @@ static int mount_init(struct mount *mount, struct backing *const *backings, unsi
 	return channel_create(&mount->channel_config, &mount->channel, problem, problem_size);
 }
 
-static int mount_start(struct mount *mount, char *problem, size_t problem_size)
+static int mount_new(struct mount *mount, char *problem, size_t problem_size)
 {
 	struct mountpoint_options options = {
 		.allow_other = mount->config->allow_other,
@@ -145,52 +185,159 @@ static int mount_start(struct mount *mount, char *problem, size_t problem_size)
 		err = mountpoint_mount(&mount->mountpoint, &options,
 				       channel_session(mount->channel), &fd, problem, problem_size);
 	if (!err)
-		err = channel_start(mount->channel, fd, problem, problem_size);
-	if (!err)
-		log_notice("mount.ready", "path=%s entries=%u", mount->mountpoint.path,
-			   mount->config->entries.count);
+		err = channel_connect(mount->channel, fd, NULL, 0, problem, problem_size);
 	return err;
 }
 
-int mount_serve(const struct mount_config *config, struct cache *cache,
-		struct backing *const *backings, unsigned backing_count, const struct clock *clock,
-		int fd, struct mount **out_mount, char *problem, size_t problem_size)
+/* Nothing here may touch the mount, by its path or by an open file: nobody would answer. */
+static int mount_again(struct mount *mount, struct takeover *takeover, char *problem,
+		       size_t problem_size)
+{
+	int fd = takeover->connection, err;
+
+	err = mountpoint_adopt(mount->config->path, fd, &mount->mountpoint, problem, problem_size);
+	if (err)
+		return err;
+	takeover->connection = -1;
+	err = channel_connect(mount->channel, fd, takeover->init, takeover->init_len, problem,
+			      problem_size);
+	if (!err)
+		err = handles_adopt(mount);
+	if (!err)
+		passthrough_adopt(mount);
+	return err;
+}
+
+static int connect_somehow(struct mount *mount, int fd, struct takeover *takeover, char *problem,
+			   size_t problem_size)
+{
+	if (fd >= 0)
+		return channel_connect(mount->channel, fd, NULL, 0, problem, problem_size);
+	if (takeover->connection >= 0)
+		return mount_again(mount, takeover, problem, problem_size);
+	return mount_new(mount, problem, problem_size);
+}
+
+static int sweep_begin(struct mount *mount)
+{
+	const struct sweep_settings settings = {
+		.ns = mount->ns,
+		.connection = channel_fd(mount->channel),
+		.knows = connection_knows,
+		.delay_ns = SWEEP_DELAY,
+		.pause_ns = SWEEP_PAUSE,
+	};
+
+	return mount->taken_over ? sweep_start(&settings, &mount->sweep) : 0;
+}
+
+static int mount_start(struct mount *mount, struct backing *const *backings, unsigned backing_count,
+		       int fd, struct takeover *takeover, char *problem, size_t problem_size)
+{
+	int err = mount_init(mount, backings, backing_count, problem, problem_size);
+
+	if (!err)
+		err = connect_somehow(mount, fd, takeover, problem, problem_size);
+	if (err)
+		return err;
+	passthrough_start(mount);
+	err = channel_serve(mount->channel, problem, problem_size);
+	if (!err)
+		err = sweep_begin(mount);
+	if (!err && fd < 0)
+		log_notice("mount.ready", "path=%s entries=%u taken_over=%s",
+			   mount->mountpoint.path, mount->config->entries.count,
+			   mount->taken_over ? "yes" : "no");
+	return err;
+}
+
+static int board_find(struct mount *mount, const struct mount_heritage *heritage)
+{
+	mount->board = heritage ? heritage->board : NULL;
+	if (mount->board)
+		return 0;
+	mount->board = mount->own_board = calloc(1, sizeof(*mount->own_board));
+	if (!mount->board)
+		return -ENOMEM;
+	board_init(mount->board);
+	return 0;
+}
+
+static struct mount *mount_alloc(const struct mount_config *config, struct cache *cache,
+				 const struct clock *clock)
 {
 	struct mount *mount = calloc(1, sizeof(*mount));
-	int err;
 
-	snprintf(problem, problem_size, "out of memory");
 	if (!mount)
-		return -ENOMEM;
+		return NULL;
 	mount->config = config;
 	mount->cache = cache;
 	mount->clock = clock;
 	pthread_mutex_init(&mount->lock, NULL);
 	thread_cond_init(&mount->idle);
-	LIST_INIT(&mount->files);
-	LIST_INIT(&mount->directories);
 	passthrough_init(&mount->passthrough, config->passthrough == MOUNT_PASSTHROUGH_AUTO);
 	atomic_init(&mount->readahead_max, config->readahead_max);
 	atomic_init(&mount->sibling_max, config->sibling_max);
-	err = mount_init(mount, backings, backing_count, problem, problem_size);
+	atomic_init(&mount->lookup_timeout, config->lookup_timeout);
+	return mount;
+}
+
+int mount_serve(const struct mount_config *config, struct cache *cache,
+		struct backing *const *backings, unsigned backing_count, const struct clock *clock,
+		int fd, const struct mount_heritage *heritage, struct mount **out_mount,
+		char *problem, size_t problem_size)
+{
+	struct mount *mount = mount_alloc(config, cache, clock);
+	struct takeover takeover = { .connection = -1 };
+	int err;
+
+	snprintf(problem, problem_size, "out of memory");
+	if (!mount)
+		return -ENOMEM;
+	err = board_find(mount, heritage);
 	if (!err)
-		err = fd < 0 ? mount_start(mount, problem, problem_size)
-			     : channel_start(mount->channel, fd, problem, problem_size);
+		err = takeover_look(heritage, config->path, &takeover, problem, problem_size);
+	if (!err) {
+		mount->ledger = takeover.ledger;
+		mount->taken_over = takeover.connection >= 0;
+		err = mount_start(mount, backings, backing_count, fd, &takeover, problem,
+				  problem_size);
+	}
+	if (takeover.connection >= 0)
+		close(takeover.connection);
 	if (err) {
+		/* Another attempt may go on with what this one could not. */
+		if (mount->taken_over)
+			mount_leave(mount, 0);
 		mount_destroy(mount);
 		return err;
 	}
-	passthrough_start(mount);
+	takeover_done(heritage);
 	*out_mount = mount;
 	return 0;
 }
 
 int mount_create(const struct mount_config *config, struct cache *cache,
 		 struct backing *const *backings, unsigned backing_count, const struct clock *clock,
-		 struct mount **out_mount, char *problem, size_t problem_size)
+		 const struct mount_heritage *heritage, struct mount **out_mount, char *problem,
+		 size_t problem_size)
 {
-	return mount_serve(config, cache, backings, backing_count, clock, -1, out_mount, problem,
-			   problem_size);
+	return mount_serve(config, cache, backings, backing_count, clock, -1, heritage, out_mount,
+			   problem, problem_size);
+}
+
+int mount_keepsakes(const struct mount *mount, int *out_connection, int *out_ledger, char *reason,
+		    size_t reason_size)
+{
+	if (!channel_resends(mount->channel)) {
+		snprintf(reason, reason_size,
+			 "this kernel cannot resend requests (6.9 and later do): a crash of the "
+			 "worker ends open files");
+		return -EOPNOTSUPP;
+	}
+	*out_connection = channel_fd(mount->channel);
+	*out_ledger = ledger_fd(mount->ledger);
+	return 0;
 }
 
 int mount_ended(const struct mount *mount)
@@ -205,6 +352,7 @@ void mount_stop(struct mount *mount, uint64_t timeout_ns)
 	if (mount->stopped || !mount->channel)
 		return;
 	mount->stopped = true;
+	sweep_stop(mount->sweep);
 	channel_refuse(mount->channel);
 	if (!work_wait(mount, clock_after_ns(clock_now_ns(mount->clock), timeout_ns)))
 		log_warning("mount.stop",
@@ -217,6 +365,27 @@ void mount_stop(struct mount *mount, uint64_t timeout_ns)
 		log_notice("mount.stopped", "path=%s", mount->config->path);
 }
 
+void mount_leave(struct mount *mount, uint64_t timeout_ns)
+{
+	if (mount->stopped)
+		return;
+	mount->stopped = mount->left = true;
+	sweep_stop(mount->sweep);
+	if (mount->channel)
+		channel_stop(mount->channel);
+	if (!work_wait(mount, clock_after_ns(clock_now_ns(mount->clock), timeout_ns)))
+		log_notice("mount.leave",
+			   "path=%s text=\"requests are still waiting; they come "
+			   "again to who goes on\"",
+			   mount->config->path);
+	/* In this order: what finds itself unable to reply takes back what it has promised, in a
+	 * ledger that is by then its own. The next worker finds the promise, as after a death. */
+	if (mount->channel)
+		channel_mute(mount->channel);
+	ledger_disown(mount->ledger);
+	log_notice("mount.left", "path=%s", mount->config->path);
+}
+
 void mount_destroy(struct mount *mount)
 {
 	if (!mount)
@@ -224,13 +393,12 @@ void mount_destroy(struct mount *mount)
 	mount_stop(mount, 0);
 	/* What still waits does so in the cache or at a backing store, and ends with it. */
 	work_wait(mount, CLOCK_NEVER);
-	if (mount->ns) {
-		files_close(mount);
-		directories_close(mount);
-	}
+	handles_fini(mount);
 	passthrough_fini(mount);
 	channel_destroy(mount->channel);
 	namespace_destroy(mount->ns);
+	ledger_destroy(mount->ledger);
+	free(mount->own_board);
 	mountpoint_fini(&mount->mountpoint);
 	counters_fini(&mount->counters);
 	pthread_cond_destroy(&mount->idle);
@@ -242,6 +410,7 @@ void mount_reload(struct mount *mount, const struct mount_config *config)
 {
 	atomic_store(&mount->readahead_max, config->readahead_max);
 	atomic_store(&mount->sibling_max, config->sibling_max);
+	atomic_store(&mount->lookup_timeout, config->lookup_timeout);
 	passthrough_reload(mount, config->passthrough == MOUNT_PASSTHROUGH_AUTO);
 	namespace_reload(mount->ns, config);
 }

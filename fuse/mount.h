@@ -51,11 +51,12 @@ struct mount_config {
 	bool allow_nonempty;
 	int64_t threads;
 	int64_t max_background;
-	uint64_t readahead_max;	       /* bytes ahead of one sequential handle; live */
-	uint64_t sibling_max;	       /* bytes ahead in a directory read file by file; live */
-	uint64_t lookup_timeout;       /* ns: a lookup or listing that takes longer fails; live */
-	int passthrough;	       /* enum mount_passthrough; live */
-	uint64_t listing_memory;       /* bytes that cached listings may take */
+	uint64_t readahead_max;	 /* bytes ahead of one sequential handle; live */
+	uint64_t sibling_max;	 /* bytes ahead in a directory read file by file; live */
+	uint64_t lookup_timeout; /* ns: a lookup or listing that takes longer fails; live */
+	int passthrough;	 /* enum mount_passthrough; live */
+	uint64_t hang_after;	 /* ns past a request's own time; 0: never. The keeper's; live */
+	uint64_t listing_memory; /* bytes that cached listings may take */
 	struct option_structs entries; /* of struct mount_entry_config */
 };
 
@@ -84,18 +85,44 @@ enum mount_counter {
 	MOUNT_COUNTER_COUNT,
 };
 
+struct board;
 struct mount;
 struct namespace_file;
 
+/* What a former worker left: the connection to the kernel and the ledger of what the kernel was
+ * promised over it; and the board of the keeper, who watches. */
+struct mount_heritage {
+	int connection, ledger; /* descriptors; -1: none. Taken on success */
+	struct board *board;	/* lent for life; NULL: none watches */
+};
+
+/** mount_heritage_check() - whether mount_create() could go on with all of it, while another
+ * process does. Return: 0; -EPROTONOSUPPORT, -EBADMSG with @problem. */
+int mount_heritage_check(const struct mount_heritage *heritage, char *problem, size_t problem_size);
+
 /**
- * mount_create() - mounts and starts serving.
+ * mount_create() - mounts and starts serving; or goes on where a former worker was, over the
+ * connection and the ledger that it left: what was in hand comes again, and who uses the mount has
+ * waited. A heritage that is of no use any more (unmounted meanwhile) is replaced by a new mount;
+ * of a ledger that cannot be read, INIT is enough to serve on: the kernel looks up again what it
+ * knew.
  * @config: borrowed until mount_destroy(). @backings: borrowed; looked up by id.
+ * @heritage: borrowed; may be NULL.
  * Return: 0 with the mount visible; -EINVAL, -ENOENT (no such mountpoint), -ENOTEMPTY, -EPERM,
  *         -EBUSY (already a cenote mount) ... with @problem saying what to do.
  */
 int mount_create(const struct mount_config *config, struct cache *cache,
 		 struct backing *const *backings, unsigned backing_count, const struct clock *clock,
-		 struct mount **out_mount, char *problem, size_t problem_size);
+		 const struct mount_heritage *heritage, struct mount **out_mount, char *problem,
+		 size_t problem_size);
+
+/**
+ * mount_keepsakes() - what must outlive this process for another one to go on with the mount.
+ * Borrowed: for who keeps duplicates.
+ * Return: 0; -EOPNOTSUPP with @reason: this kernel cannot.
+ */
+int mount_keepsakes(const struct mount *mount, int *out_connection, int *out_ledger, char *reason,
+		    size_t reason_size);
 
 /** mount_ended() - a descriptor that becomes readable when the mount ended from outside (umount).
  */
@@ -109,9 +136,17 @@ int mount_ended(const struct mount *mount);
 void mount_stop(struct mount *mount, uint64_t timeout_ns);
 
 /**
- * mount_destroy() - after mount_stop() and cache_stop(), while the cache is still there. Waits for
- * what backing stores have in hand, which is at most lookup_timeout; if they were destroyed before,
- * there is nothing to wait for. NULL is fine.
+ * mount_leave() - in place of mount_stop(), for another worker to go on: takes no more requests,
+ * answers those in hand, at most until @timeout_ns from now, and leaves everything else as it is,
+ * mount and ledger. What is unanswered then is not answered any more: the kernel will give it to
+ * the next one.
+ */
+void mount_leave(struct mount *mount, uint64_t timeout_ns);
+
+/**
+ * mount_destroy() - after mount_stop() or mount_leave(), and cache_stop(), while the cache is still
+ * there. Waits for what backing stores have in hand, which is at most lookup_timeout; if they were
+ * destroyed before, there is nothing to wait for. NULL is fine.
  */
 void mount_destroy(struct mount *mount);
 

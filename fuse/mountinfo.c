@@ -69,7 +69,10 @@ int mountinfo_parse(const char *line, struct mountinfo *out)
 	return unescape(type, strcspn(type, " \n"), out->type, sizeof(out->type));
 }
 
-int mountinfo_top(const char *path, struct mountinfo *out)
+/* The last line that @better() prefers to the one found so far, if any was. */
+static int search(bool (*better)(const struct mountinfo *info, const struct mountinfo *found,
+				 const void *context),
+		  const void *context, struct mountinfo *out)
 {
 	FILE *file = fopen("/proc/self/mountinfo", "re");
 	struct mountinfo *info = malloc(sizeof(*info));
@@ -82,7 +85,7 @@ int mountinfo_top(const char *path, struct mountinfo *out)
 		goto out;
 	}
 	while (getline(&line, &room, file) > 0) { /* later ones lie on top */
-		if (mountinfo_parse(line, info) == 0 && strcmp(info->path, path) == 0) {
+		if (mountinfo_parse(line, info) == 0 && better(info, err ? NULL : out, context)) {
 			*out = *info;
 			err = 0;
 		}
@@ -93,4 +96,39 @@ out:
 	if (file)
 		fclose(file);
 	return err;
+}
+
+static bool at_path(const struct mountinfo *info, const struct mountinfo *found,
+		    const void *context)
+{
+	(void)found;
+	return strcmp(info->path, context) == 0;
+}
+
+int mountinfo_top(const char *path, struct mountinfo *out)
+{
+	return search(at_path, path, out);
+}
+
+struct device {
+	unsigned minor;
+	const char *path;
+};
+
+static bool of_device(const struct mountinfo *info, const struct mountinfo *found,
+		      const void *context)
+{
+	const struct device *device = context;
+
+	if (info->device_major != 0 || info->device_minor != device->minor)
+		return false;
+	return !found || strcmp(info->path, device->path) == 0 ||
+	       strcmp(found->path, device->path) != 0;
+}
+
+int mountinfo_of_device(unsigned device_minor, const char *path, struct mountinfo *out)
+{
+	const struct device device = { device_minor, path };
+
+	return search(of_device, &device, out);
 }

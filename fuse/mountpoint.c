@@ -294,6 +294,63 @@ int mountpoint_mount(struct mountpoint *mountpoint, const struct mountpoint_opti
 	return 0;
 }
 
+/* The device of the mount that @fd is the connection of: its major number is always 0. */
+static bool connection_device(int fd, unsigned *out_minor)
+{
+	static const char word[] = "fuse_connection:";
+	char path[64], line[128], *end = line;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "re");
+	while (file && end == line && fgets(line, sizeof(line), file)) {
+		char *number = line + strlen(word);
+
+		if (strncmp(line, word, strlen(word)) != 0)
+			continue;
+		*out_minor = (unsigned)strtoul(number, &end, 10);
+		if (end == number)
+			end = line;
+	}
+	if (file)
+		fclose(file);
+	return end != line;
+}
+
+int mountpoint_adopt(const char *path, int fd, struct mountpoint *out, char *problem,
+		     size_t problem_size)
+{
+	char *resolved = path_resolve(path);
+	struct mountpoint found = { .path = resolved };
+	struct mountinfo *info;
+	unsigned minor = 0;
+
+	if (!resolved)
+		return complain(problem, problem_size, -errno, "mountpoint %s: %s", path,
+				error_text(-errno));
+	info = malloc(sizeof(*info));
+	if (!info) {
+		free(resolved);
+		return complain(problem, problem_size, -ENOMEM, "out of memory");
+	}
+	found.mounted = (connection_device(fd, &minor) ? mountinfo_of_device(minor, resolved, info)
+						       : mountinfo_top(resolved, info)) == 0 &&
+			strcmp(info->type, TYPE) == 0;
+	if (found.mounted && strcmp(info->path, resolved) != 0) {
+		found.path = strdup(info->path);
+		free(resolved);
+	}
+	if (found.mounted) {
+		found.device_major = info->device_major;
+		found.device_minor = info->device_minor;
+	}
+	free(info);
+	if (!found.path)
+		return complain(problem, problem_size, -ENOMEM, "out of memory");
+	*out = found;
+	return 0;
+}
+
 /* --- after ---------------------------------------------------------------------------------- */
 
 static bool mount_ours(const struct mountpoint *mountpoint)
@@ -315,10 +372,12 @@ void mountpoint_unmount(struct mountpoint *mountpoint)
 	if (!mount_ours(mountpoint))
 		return;
 	/* MNT_FORCE aborts the connection, which wakes everyone who waits for it. */
-	if (mountpoint->helped)
-		err = helper_unmount(mountpoint->path);
-	else if (umount2(mountpoint->path, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
+	if (!mountpoint->helped &&
+	    umount2(mountpoint->path, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
 		err = -errno;
+	/* EPERM: a mount that was taken over, of which it is not known whether it was helped. */
+	if (mountpoint->helped || err == -EPERM)
+		err = helper_unmount(mountpoint->path);
 	if (err)
 		log_error("mount.unmount", "path=%s error=\"%s\"", mountpoint->path,
 			  error_text(err));

@@ -44,6 +44,16 @@ int mountpoint_prepare(const char *path, const struct mountpoint_options *option
 int mountpoint_mount(struct mountpoint *mountpoint, const struct mountpoint_options *options,
 		     struct fuse_session *session, int *out_fd, char *problem, size_t problem_size);
 
+/**
+ * mountpoint_adopt() - finds the mount that the connection @fd belongs to, without touching it:
+ * nobody serves it yet. Where the kernel does not tell (before 6.16), it is the cenote mount at
+ * @path.
+ * Return: 0 with @out; not mounted when it is nowhere any more (umount -l, and still used);
+ *         -EINVAL, -ENOENT, -ENOMEM with @problem.
+ */
+int mountpoint_adopt(const char *path, int fd, struct mountpoint *out, char *problem,
+		     size_t problem_size);
+
 /** mountpoint_unmount() - takes the mount away, whoever uses it; with privilege, the connection is
  *  aborted too: whoever waits for it gets an error. Nothing when it is gone already. */
 void mountpoint_unmount(struct mountpoint *mountpoint);

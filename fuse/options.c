@@ -134,6 +134,12 @@ static const struct option mount_option_table[] = {
 	       .min = 100 * (int64_t)NS_PER_MS, .max = 3600 * (int64_t)NS_PER_S,
 	       .flags = OPTION_LIVE,
 	       .help = "a look-up or a page of a listing that takes longer fails"),
+	OPTION(struct mount_config, hang_after, OPTION_DURATION, .default_text = "10 s",
+	       .max = 3600 * (int64_t)NS_PER_S, .flags = OPTION_LIVE,
+	       .help = "a process that has not answered a request for so long past the time that "
+		       "the "
+		       "request may take, or has taken none while some wait, is replaced; 0: "
+		       "never"),
 	OPTION(struct mount_config, listing_memory, OPTION_BYTES, .default_text = "16 MiB",
 	       .min = 64 << 10, .max = INT64_C(1) << 40,
 	       .help = "memory for listings; those least recently used are fetched again when "

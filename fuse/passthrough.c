@@ -4,6 +4,7 @@
 #include "fuse/passthrough.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,10 +160,18 @@ bool passthrough_wanted(void *context, const struct object_id *id)
 
 static void backing_file_free(struct mount *mount, struct backing_file *file)
 {
-	channel_backing_close(mount->channel, file->id);
 	cache_handback(mount->cache, &file->handout);
 	counter_sub(&mount->counters, MOUNT_BACKING_FILES, 1);
 	free(file);
+}
+
+/* Closed first: a record too many is closed once more by the next worker, an id too many by nobody.
+ */
+static void backing_file_close(struct mount *mount, struct backing_file *file)
+{
+	channel_backing_close(mount->channel, file->id);
+	ledger_backing_remove(mount->ledger, file->id);
+	backing_file_free(mount, file);
 }
 
 void passthrough_fini(struct mount *mount)
@@ -173,13 +182,34 @@ void passthrough_fini(struct mount *mount)
 	HASH_CLEAR(hh, passthrough->files);
 	for (; file; file = next) {
 		next = file->hh.next;
-		backing_file_free(mount, file);
+		if (mount->left)
+			backing_file_free(mount, file);
+		else
+			backing_file_close(mount, file);
 	}
 	pthread_mutex_destroy(&passthrough->lock);
 }
 
+/* Registers a file, and records it. Return: an id, or an error. */
+static int register_locked(struct mount *mount, uint64_t node, const struct cache_handout *handout)
+{
+	struct ledger_backing record = { .directory = handout->directory,
+					 .node = node,
+					 .object = handout->id };
+	int id = channel_backing_open(mount->channel, handout->fd);
+	int err;
+
+	if (id <= 0)
+		return id;
+	record.id = id;
+	err = ledger_backing_add(mount->ledger, &record);
+	if (err)
+		channel_backing_close(mount->channel, id);
+	return err ? err : id;
+}
+
 /* The kernel took the file, or says why not. Return: an id, or an error. */
-static int hand_over_locked(struct mount *mount, struct cache_object *object,
+static int hand_over_locked(struct mount *mount, uint64_t node, struct cache_object *object,
 			    struct cache_handout *out)
 {
 	int err = cache_handout(object, out);
@@ -187,7 +217,7 @@ static int hand_over_locked(struct mount *mount, struct cache_object *object,
 
 	if (err)
 		return err;
-	id = channel_backing_open(mount->channel, out->fd);
+	id = register_locked(mount, node, out);
 	close(out->fd); /* the kernel holds it */
 	out->fd = -1;
 	if (id > 0)
@@ -210,7 +240,7 @@ static int first_open_locked(struct mount *mount, uint64_t node, struct cache_ob
 		return 0;
 	file->node = node;
 	file->opens = 1;
-	file->id = hand_over_locked(mount, object, &file->handout);
+	file->id = hand_over_locked(mount, node, object, &file->handout);
 	if (file->id <= 0) {
 		free(file);
 		return 0;
@@ -218,7 +248,7 @@ static int first_open_locked(struct mount *mount, uint64_t node, struct cache_ob
 	counter_add(&mount->counters, MOUNT_BACKING_FILES, 1);
 	HASH_ADD(hh, passthrough->files, node, sizeof(file->node), file);
 	if (!file->hh.tbl) {
-		backing_file_free(mount, file);
+		backing_file_close(mount, file);
 		return 0;
 	}
 	return file->id;
@@ -276,16 +306,110 @@ int passthrough_open(struct mount *mount, const struct namespace_file *named,
 	return id;
 }
 
-void passthrough_release(struct mount *mount, uint64_t node)
+void passthrough_release(struct mount *mount, uint64_t node, int backing_id)
 {
 	struct passthrough *passthrough = &mount->passthrough;
 	struct backing_file *file;
 
 	pthread_mutex_lock(&passthrough->lock);
 	HASH_FIND(hh, passthrough->files, &node, sizeof(node), file);
-	if (file && --file->opens == 0) {
+	if (file && file->id == backing_id && --file->opens == 0) {
 		HASH_DELETE(hh, passthrough->files, file);
-		backing_file_free(mount, file);
+		backing_file_close(mount, file);
 	}
 	pthread_mutex_unlock(&passthrough->lock);
+}
+
+/* --- of a former worker ----------------------------------------------------------------------- */
+
+#define UNRECORDED_MAX 4096 /* ids that are closed on suspicion; threads of a worker are fewer */
+
+/* The node of a handle that is open in passthrough. Return: NULL: no memory. */
+static struct backing_file *file_of_handle_locked(struct mount *mount, const struct handle *handle)
+{
+	struct passthrough *passthrough = &mount->passthrough;
+	struct backing_file *file;
+
+	HASH_FIND(hh, passthrough->files, &handle->node, sizeof(handle->node), file);
+	if (file)
+		return file;
+	file = calloc(1, sizeof(*file));
+	if (!file)
+		return NULL;
+	file->node = handle->node;
+	file->id = handle->backing_id;
+	file->handout.directory = UINT_MAX; /* of none, until its record is found: never current */
+	HASH_ADD(hh, passthrough->files, node, sizeof(file->node), file);
+	if (!file->hh.tbl) {
+		free(file);
+		return NULL;
+	}
+	counter_add(&mount->counters, MOUNT_BACKING_FILES, 1);
+	return file;
+}
+
+static int opens_count_locked(struct mount *mount)
+{
+	const struct handle *handle = LIST_FIRST(&mount->handles.open);
+	struct backing_file *file;
+
+	for (; handle; handle = LIST_NEXT(handle, link)) {
+		if (handle->backing_id <= 0)
+			continue;
+		file = file_of_handle_locked(mount, handle);
+		if (!file)
+			return -ENOMEM;
+		file->opens += file->id == handle->backing_id;
+	}
+	return 0;
+}
+
+/* An id that no handle has was for an OPEN that will come again, or was about to be closed. */
+static int adopt_locked(void *context, const struct ledger_backing *record)
+{
+	struct mount *mount = context;
+	struct passthrough *passthrough = &mount->passthrough;
+	struct backing_file *file;
+
+	HASH_FIND(hh, passthrough->files, &record->node, sizeof(record->node), file);
+	if (file && file->id == record->id) {
+		cache_handout_adopt(mount->cache, record->directory, &record->object,
+				    &file->handout);
+		return 0;
+	}
+	channel_backing_close(mount->channel, record->id);
+	ledger_backing_remove(mount->ledger, record->id);
+	return 0;
+}
+
+/* What was registered after the last one that is recorded, by a worker that died at once: it lies
+ * below what a file gets that is registered now. Once the kernel begins at 1 again, after 2^31
+ * registrations, nothing is found. */
+static void unrecorded_close_locked(struct mount *mount)
+{
+	int last = ledger_backing_last(mount->ledger);
+	int probe = channel_backing_open(mount->channel, ledger_fd(mount->ledger));
+
+	if (probe <= 0)
+		return;
+	if (last < probe - UNRECORDED_MAX)
+		last = probe - UNRECORDED_MAX;
+	for (int id = probe - 1; id > last && id > 0; id--)
+		channel_backing_close(mount->channel, id);
+	channel_backing_close(mount->channel, probe);
+}
+
+int passthrough_adopt(struct mount *mount)
+{
+	struct passthrough *passthrough = &mount->passthrough;
+	int err;
+
+	pthread_mutex_lock(&passthrough->lock);
+	err = opens_count_locked(mount);
+	if (!err)
+		err = ledger_backings_each(mount->ledger, adopt_locked, mount);
+	if (!err && channel_passthrough(mount->channel))
+		unrecorded_close_locked(mount);
+	pthread_mutex_unlock(&passthrough->lock);
+	return err;
 }

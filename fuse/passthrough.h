@@ -20,6 +20,11 @@
  *					    found bad meanwhile; then as below
  *	passthr.   yes	 no	   no	    ESTALE; the next look-up gives a direct node
  *
+ * The kernel keeps an id, and the file behind it, until it is closed: longer than a worker may
+ * live. So each id is in the ledger from its registration to its end, and the next worker goes on
+ * with node, id and as many opens as it has handles. An id that was taken just before the worker
+ * died may be missing there, and is found by a probe: ids ascend.
+ *
  * Where something stands against it - the kernel, a right, the file system of a cache directory, a
  * setting - files are opened the ordinary way, and passthrough_status() says what it is.
  *
@@ -57,10 +62,15 @@ void passthrough_init(struct passthrough *passthrough, bool wanted);
 /** passthrough_start() - the connection is there: finds out what is possible. */
 void passthrough_start(struct mount *mount);
 
+/** passthrough_adopt() - goes on with what a former worker had registered. After handles_adopt()
+ * and before passthrough_start(). Return: 0 or -ENOMEM. */
+int passthrough_adopt(struct mount *mount);
+
 /** passthrough_reload() - the setting, for new opens. */
 void passthrough_reload(struct mount *mount, bool wanted);
 
-/** passthrough_fini() - closes the ids of who never sent a RELEASE. */
+/** passthrough_fini() - closes the ids of who never sent a RELEASE; none when the mount was left.
+ */
 void passthrough_fini(struct mount *mount);
 
 /** passthrough_wanted() - for a namespace's settings: whether @id's node shall be a passthrough
@@ -75,8 +85,8 @@ bool passthrough_wanted(void *context, const struct object_id *id);
 int passthrough_open(struct mount *mount, const struct namespace_file *file,
 		     struct cache_object *object);
 
-/** passthrough_release() - one open of node @id by its backing id has ended. */
-void passthrough_release(struct mount *mount, uint64_t id);
+/** passthrough_release() - one open of node @id by @backing_id has ended. */
+void passthrough_release(struct mount *mount, uint64_t id, int backing_id);
 
 /** passthrough_status() - @out: "" when it is in use, or why it is not, or not everywhere.
  *  Return: whether it is in use. */

@@ -21,7 +21,7 @@ void request_init(struct request *request, struct mount *mount, fuse_req_t fuse)
 {
 	request->mount = mount;
 	request->fuse = fuse;
-	request->unique = channel_request();
+	request->unique = channel_request() & ~CHANNEL_AGAIN;
 	atomic_init(&request->phase, PHASE_STARTED);
 	atomic_init(&request->refs, 1);
 	mount_work_begin(mount);
@@ -75,6 +75,7 @@ static struct request *waiting_get(struct mount *mount, uint64_t unique)
 {
 	struct request *request, *found = NULL;
 
+	unique &= ~CHANNEL_AGAIN;
 	pthread_mutex_lock(&mount->lock);
 	LIST_FOREACH (request, waiting_of(mount, unique), link)
 		if (request->unique == unique)

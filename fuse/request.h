@@ -8,6 +8,9 @@
  * The work may be done before request_wait() was called: who comes second of request_wait() and
  * request_done() finishes, so that the request is valid at least until request_wait() has returned.
  *
+ * A request that a former worker had in hand comes again with CHANNEL_AGAIN in its number. The
+ * kernel interrupts it by that number, or by the one before when it is of two minds at the time.
+ *
  * Interruption is ours rather than libfuse's, which runs its callback under a lock that replying
  * takes too, and keeps what it could not match. A request that is answered at once costs nothing of
  * this.
@@ -34,7 +37,7 @@ struct request {
 	void (*finish)(struct request *request);  /* replies; runs once */
 	void (*release)(struct request *request); /* frees; runs once, last */
 	/* private */
-	uint64_t unique; /* the kernel's number for it */
+	uint64_t unique; /* the kernel's number for it, without CHANNEL_AGAIN */
 	_Atomic int phase;
 	_Atomic unsigned refs;	  /* until finish() has run, and while cancel() runs */
 	LIST_ENTRY(request) link; /* mount.waiting; guarded by mount.lock */

@@ -21,7 +21,7 @@ static const char *const command_names[] = {
 	[CONTROL_STATUS] = "status", [CONTROL_FLUSH] = "flush",	    [CONTROL_MEMBERS] = "members",
 	[CONTROL_JOIN] = "join",     [CONTROL_LEAVE] = "leave",	    [CONTROL_KEYS] = "keys",
 	[CONTROL_TASK] = "task",     [CONTROL_CLUSTER] = "cluster", [CONTROL_LOCATE] = "locate",
-	[CONTROL_MESH] = "mesh",
+	[CONTROL_MESH] = "mesh",     [CONTROL_UPGRADE] = "upgrade",
 };
 _Static_assert(ARRAY_COUNT(command_names) == CONTROL_COMMAND_COUNT, "a command without a name");
 
@@ -188,6 +188,17 @@ static int file_decode(const json_t *value, struct control_request *out, char *p
 	return text_decode(value, "file", out->file, sizeof(out->file), problem, problem_size);
 }
 
+static int upgrade_file_decode(const json_t *value, struct control_request *out, char *problem,
+			       size_t problem_size)
+{
+	if (file_decode(value, out, problem, problem_size))
+		return -EINVAL;
+	if (out->file[0] == '/')
+		return 0;
+	snprintf(problem, problem_size, "'file' is not an absolute path");
+	return -EINVAL;
+}
+
 static int flag_decode(const json_t *value, const char *name, bool *out, char *problem,
 		       size_t problem_size)
 {
@@ -302,6 +313,7 @@ static const struct {
 	{ "action", CONTROL_KEYS, true, action_decode },
 	{ "key", CONTROL_KEYS, false, key_decode },
 	{ "file", CONTROL_KEYS, false, file_decode },
+	{ "file", CONTROL_UPGRADE, false, upgrade_file_decode },
 	{ "local", CONTROL_KEYS, false, local_decode },
 	{ "force", CONTROL_KEYS, false, force_decode },
 	{ "drain", CONTROL_LEAVE, false, drain_decode },
@@ -469,6 +481,10 @@ static json_t *request_json(const struct control_request *request, bool *bad)
 		break;
 	case CONTROL_MESH:
 		mesh_set(root, &request->mesh, bad);
+		break;
+	case CONTROL_UPGRADE:
+		if (request->file[0])
+			text_set(root, "file", request->file, bad);
 		break;
 	case CONTROL_STATUS:
 	case CONTROL_CLUSTER:

@@ -45,6 +45,7 @@ enum control_command {
 	CONTROL_CLUSTER, /* how all members are: gives a task */
 	CONTROL_LOCATE,	 /* where an object's bytes are: gives a task */
 	CONTROL_MESH,	 /* how fast members read from each other: gives a task */
+	CONTROL_UPGRADE, /* has another program take over, which the report tells of */
 	CONTROL_COMMAND_COUNT,
 };
 
@@ -67,7 +68,7 @@ struct control_request {
 	/* CONTROL_JOIN */
 	unsigned address_count;
 	char addresses[CONTROL_ADDRESSES_MAX][CONTROL_ADDRESS_MAX];
-	/* CONTROL_KEYS */
+	/* CONTROL_KEYS; and CONTROL_UPGRADE: file, the new cenoted; "": where this one was */
 	int action;		     /* enum membership_keys_action */
 	char key[CONTROL_KEY_MAX];   /* use, remove */
 	char file[CONTROL_FILE_MAX]; /* add: where the daemon reads it; "": a new one */

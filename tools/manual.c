@@ -69,6 +69,29 @@ static void cenote_page_print(FILE *out)
 	fputs(".SH SEE ALSO\n.BR cenoted (8),\n.BR cenote.conf (5)\n", out);
 }
 
+static void keeper_section_print(FILE *out)
+{
+	fputs(".SH TWO PROCESSES\n", out);
+	text_print(
+		"cenoted itself is small: it starts cenoted-worker, which lies beside it and does "
+		"everything else, and holds on to what must not be lost with it, the connection to "
+		"the kernel above all. When the worker crashes, is killed, runs out of memory or "
+		"hangs (mount.hang_after), the next one takes over: open files stay open, and who "
+		"reads waits for a moment. When cenoted is killed, the worker starts another one. "
+		"When both are, systemd has kept the same things, if it runs them (see "
+		"FileDescriptorStoreMax in systemd.service(5)); otherwise the mount is lost, and "
+		"the next start makes it anew.\n\n"
+		"That takes a kernel of 6.9 or later; on an older one a death of the worker ends "
+		"open files, and the mount is made anew. `cenote status` says so, and how often "
+		"and why a worker was replaced. A worker that dies by itself seven times in a row "
+		"is not trusted with what was kept any more: then, too, it is mounted anew.\n\n"
+		"After a death the configuration in force goes on, whatever has become of the file "
+		"meanwhile. `cenote upgrade` has another release take over.\n\n"
+		"Signals go to cenoted, whose pid is in the pid file; what is sent to its worker "
+		"is not acted upon. Started by hand, cenoted-worker serves without a keeper.",
+		out);
+}
+
 static void cenoted_page_print(FILE *out)
 {
 	page_start(out, "cenoted", 8, "mount S3 buckets, cached in memory and on the local SSD");
@@ -80,6 +103,7 @@ static void cenoted_page_print(FILE *out)
 		"One daemon runs per run directory (node.run_dir), where its pid file and its "
 		"control socket are.",
 		out);
+	keeper_section_print(out);
 	fputs(".SH OPTIONS\n", out);
 	option_print_man(&daemon_arguments_options, out);
 	fputs(".SH SIGNALS\n.TP\n.BR SIGTERM \", \" SIGINT\n", out);
@@ -99,10 +123,49 @@ static void cenoted_page_print(FILE *out)
 	fputs(".PP\n", out);
 	text_print("The daemon also ends, with exit status 0, when its mount is unmounted.", out);
 	fputs(".SH EXIT STATUS\n", out);
-	text_print("0 ended as told; 1 could not start, the log says why and what to do; 2 wrong "
-		   "usage.",
+	text_print("0 ended as told; 1 could not start, or could not stop as told: the log says "
+		   "why and what to do; 2 wrong usage.",
 		   out);
 	fputs(".SH SEE ALSO\n.BR cenote (1),\n.BR cenote.conf (5)\n", out);
+}
+
+static void mount_option_print(const char *name, const char *value, const char *text, FILE *out)
+{
+	fprintf(out, ".TP\n.BI %s= %s\n", name, value);
+	text_print(text, out);
+}
+
+static void mount_page_print(FILE *out)
+{
+	page_start(out, "mount.cenote", 8, "start cenoted for mount(8) and /etc/fstab");
+	fputs(".SH SYNOPSIS\n.B mount \\-t cenote\n.RB [ \\-o\n.IR OPTION [, OPTION ...]]\n"
+	      ".I NAME DIRECTORY\n.SH DESCRIPTION\n",
+	      out);
+	text_print("Starts cenoted(8) in the background, and comes back once it serves DIRECTORY; "
+		   "umount(8) ends it. Where it is mounted already and answers, nothing is done. "
+		   "What is mounted is said in the configuration /etc/cenote/NAME.conf, or in NAME "
+		   "itself when it is a path; its mount.path is DIRECTORY.\n\n"
+		   "The daemon's log goes to the journal where systemd runs, else to "
+		   "/var/log/cenoted.log.\n\n"
+		   "With a service manager, cenoted.service is the better way: it starts a daemon "
+		   "again "
+		   "that has ended.",
+		   out);
+	fputs(".SH OPTIONS\n", out);
+	mount_option_print("config", "FILE", "the configuration, in place of the one of NAME", out);
+	mount_option_print("log", "FILE", "where the daemon's log goes", out);
+	mount_option_print("timeout", "SECONDS", "how long to wait for the mount (90)", out);
+	text_print("\n\nThe options that are common to all file systems are accepted; the mount is "
+		   "read-only, nosuid and nodev whatever they say.",
+		   out);
+	fputs(".SH EXAMPLES\nA line of /etc/fstab, whose mount comes with the network:\n.PP\n.nf\n",
+	      out);
+	text_print("cenote  /mnt/cenote  cenote  _netdev,nofail  0  0", out);
+	fputs(".fi\n.PP\nThe same on first use:\n.PP\n.nf\n", out);
+	text_print("cenote  /mnt/cenote  cenote  noauto,_netdev,x-systemd.automount  0  0", out);
+	fputs(".fi\n.SH EXIT STATUS\n", out);
+	text_print("As mount(8): 0 it is mounted; 1 wrong usage; 32 it could not be mounted.", out);
+	fputs(".SH SEE ALSO\n.BR cenoted (8),\n.BR cenote.conf (5),\n.BR mount (8)\n", out);
 }
 
 /* Its name, whose dashes stay dashes. */
@@ -284,9 +347,10 @@ static const struct {
 	const char *name;
 	void (*print)(FILE *out);
 } documents[] = {
-	{ "cenote.1", cenote_page_print },   { "cenote-bw.1", bw_page_print },
-	{ "cenoted.8", cenoted_page_print }, { "cenote.conf.5", conf_page_print },
-	{ "cenote", completion_print },	     { "cenote-bw", bw_completion_print },
+	{ "cenote.1", cenote_page_print },	{ "cenote-bw.1", bw_page_print },
+	{ "cenoted.8", cenoted_page_print },	{ "cenote.conf.5", conf_page_print },
+	{ "mount.cenote.8", mount_page_print }, { "cenote", completion_print },
+	{ "cenote-bw", bw_completion_print },
 };
 
 static int document_write(const char *name, const char *path)

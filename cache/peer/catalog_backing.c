@@ -93,7 +93,7 @@ static bool ask_post(struct catalog *catalog, struct ask *ask)
 
 static bool takes_list(const struct catalog_store *store, const struct backing_list *list)
 {
-	return store->inner->ops->remote && list->max_keys > 0 &&
+	return store->inner->ops->remote && !list->after && list->max_keys > 0 &&
 	       list->max_keys <= PEER_ASK_KEYS_MAX && has_company(store->catalog);
 }
 
@@ -130,6 +130,7 @@ void catalog_store_init(struct catalog *catalog, struct catalog_store *store, st
 	store->ops = (struct backing_ops){
 		.type = inner->ops->type,
 		.remote = inner->ops->remote,
+		.seeks = inner->ops->seeks,
 		.transient = inner->ops->transient,
 		.chains = true, /* the store's own does as it likes */
 		.head = store_head,

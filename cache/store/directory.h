@@ -284,6 +284,11 @@ int evict_object(struct directory *directory, const struct object_id *id);
 int directory_handout(struct directory *directory, const struct object_id *id, int *out_fd,
 		      uint64_t *out_ticket);
 
+/** directory_handout_adopt() - what directory_handout() gave a worker that has died is handed out
+ *  still, as verified as it was. Return: 0; -EAGAIN the object is not here any more as it was. */
+int directory_handout_adopt(struct directory *directory, const struct object_id *id,
+			    uint64_t *out_ticket);
+
 /** directory_probe() - Return: an open descriptor of a file in the directory, or an error. */
 int directory_probe(struct directory *directory);
 

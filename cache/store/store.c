@@ -320,6 +320,8 @@ void store_obsolete(struct store *store, const struct object_id *id)
 
 /* --- handing files out --- */
 
+#define TICKET_NONE UINT64_MAX /* of no verification */
+
 void store_set_lost(struct store *store,
 		    void (*lost)(void *context, const struct object_id *id, uint64_t block),
 		    void *context)
@@ -364,22 +366,37 @@ int store_handout(struct store *store, const struct object_id *id, struct cache_
 	return error;
 }
 
+void store_handout_adopt(struct store *store, unsigned index, const struct object_id *id,
+			 struct cache_handout *out)
+{
+	*out = (struct cache_handout){
+		.id = *id, .fd = -1, .directory = index, .ticket = TICKET_NONE
+	};
+	if (index >= store->count)
+		return;
+	out->spoilt = handouts_spoilt(&store->directories[index]->handouts);
+	(void)directory_handout_adopt(store->directories[index], id, &out->ticket);
+}
+
 bool store_handout_current(struct store *store, const struct cache_handout *handout)
 {
-	return handouts_ticket(&store->directories[handout->directory]->handouts, &handout->id) ==
-	       handout->ticket;
+	return handout->directory < store->count &&
+	       handouts_ticket(&store->directories[handout->directory]->handouts, &handout->id) ==
+		       handout->ticket;
 }
 
 bool store_handout_sound(struct store *store, const struct cache_handout *handout)
 {
-	return handouts_spoilt(&store->directories[handout->directory]->handouts) ==
-	       handout->spoilt;
+	return handout->directory >= store->count ||
+	       handouts_spoilt(&store->directories[handout->directory]->handouts) ==
+		       handout->spoilt;
 }
 
 void store_handback(struct store *store, const struct cache_handout *handout)
 {
-	handouts_unuse(&store->directories[handout->directory]->handouts, &handout->id,
-		       handout->ticket);
+	if (handout->directory < store->count)
+		handouts_unuse(&store->directories[handout->directory]->handouts, &handout->id,
+			       handout->ticket);
 }
 
 uint64_t store_handout_count(struct store *store, uint64_t *out_queued)

@@ -238,6 +238,15 @@ bool store_handout_ready(struct store *store, const struct object_id *id, bool w
  */
 int store_handout(struct store *store, const struct object_id *id, struct cache_handout *out);
 
+/**
+ * store_handout_adopt() - a worker that has died had handed @id's file of directory @index out, and
+ * the kernel has it open still: from now on it is handed out again, for store_handback(). It counts
+ * as verified (handout.c says why), unless it is not here any more as it was: then *out is not
+ * current. No descriptor comes with it. Before store_handout_allow(). Some microseconds.
+ */
+void store_handout_adopt(struct store *store, unsigned index, const struct object_id *id,
+			 struct cache_handout *out);
+
 /** store_handout_current() - whether what was handed out is what would be now: nothing of it was
  *  found bad, evicted or replaced since. Cheap. */
 bool store_handout_current(struct store *store, const struct cache_handout *handout);

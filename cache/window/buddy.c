@@ -181,6 +181,30 @@ int buddy_alloc_within(struct buddy *buddy, unsigned order, uint64_t off, uint64
 	return -ENOMEM;
 }
 
+/* Splits the free frame of order @from that @off lies in, down to the one of @order there. */
+static void carve(struct buddy *buddy, unsigned from, uint64_t off, unsigned order)
+{
+	set_remove(set_of(buddy, from), off >> from);
+	while (from > order) {
+		from--;
+		set_add(set_of(buddy, from), (off >> from) ^ 1);
+	}
+	buddy->used += buddy_frame_len(order);
+}
+
+int buddy_alloc_at(struct buddy *buddy, unsigned order, uint64_t off)
+{
+	CHECK(order >= BUDDY_ORDER_MIN && order <= BUDDY_ORDER_MAX);
+	CHECK(off < buddy->len && off % buddy_frame_len(order) == 0);
+	for (unsigned from = order; from <= BUDDY_ORDER_MAX; from++) {
+		if (!set_has(set_of(buddy, from), off >> from))
+			continue;
+		carve(buddy, from, off, order);
+		return 0;
+	}
+	return -EBUSY;
+}
+
 /* A frame that is free, or part of a free one, is being freed twice. */
 static void check_taken(struct buddy *buddy, uint64_t off, unsigned order)
 {
@@ -202,4 +226,26 @@ void buddy_free(struct buddy *buddy, uint64_t off, unsigned order)
 		order++;
 	}
 	set_add(set_of(buddy, order), frame);
+}
+
+int buddy_each_free(const struct buddy *buddy,
+		    int (*each)(void *context, uint64_t off, uint64_t len), void *context)
+{
+	for (unsigned order = BUDDY_ORDER_MIN; order <= BUDDY_ORDER_MAX; order++) {
+		const struct buddy_set *set = &buddy->free[order - BUDDY_ORDER_MIN];
+		int error;
+
+		for (uint64_t frame = 0; frame < buddy->len >> order; frame++) {
+			if (!set->levels[0][frame / 64]) {
+				frame |= 63;
+				continue;
+			}
+			if (!set_has(set, frame))
+				continue;
+			error = each(context, frame << order, buddy_frame_len(order));
+			if (error)
+				return error;
+		}
+	}
+	return 0;
 }

@@ -46,8 +46,19 @@ int buddy_alloc(struct buddy *buddy, unsigned order, uint64_t *out_off);
 /** buddy_alloc_within() - the same, inside the largest frame that begins at @off. */
 int buddy_alloc_within(struct buddy *buddy, unsigned order, uint64_t off, uint64_t *out_off);
 
+/**
+ * buddy_alloc_at() - takes the frame of @order at @off: for what lies there already.
+ * Return: 0; -EBUSY: some of it is taken.
+ */
+int buddy_alloc_at(struct buddy *buddy, unsigned order, uint64_t off);
+
 /** buddy_free() - gives back a frame that buddy_alloc() gave, with the same @order. */
 void buddy_free(struct buddy *buddy, uint64_t off, unsigned order);
+
+/** buddy_each_free() - all that is free, as the largest frames that it makes. Return: 0, or what
+ *  @each returned when that was not 0, which ends it. */
+int buddy_each_free(const struct buddy *buddy,
+		    int (*each)(void *context, uint64_t off, uint64_t len), void *context);
 
 static inline uint64_t buddy_frame_len(unsigned order)
 {

@@ -1,12 +1,13 @@
 /*
  * room.c - what gives way in the window when room is needed.
  *
- * What gives way, in this order: the least recently used of the clean ones; then what was
- * prefetched and not read yet, oldest first (a reader is about to need it: without a list of its
- * own it would be older than all that was read and would go first); then, for those who may lose
- * them, dirty ones, which the SSD then misses: copies of what their owner has, then what would have
- * to be fetched again, at last what would have to be at once, as it was prefetched and not read
- * yet. Who may lose what, and when, is write.c's to say.
+ * What gives way, in this order: what another process left and nobody has verified yet; the least
+ * recently used of the clean ones; then what was prefetched and not read yet, oldest first (a
+ * reader is about to need it: without a list of its own it would be older than all that was read
+ * and would go first); then, for those who may lose them, dirty ones, which the SSD then misses:
+ * copies of what their owner has, then what would have to be fetched again, at last what would have
+ * to be at once, as it was prefetched and not read yet. Who may lose what, and when, is for write.c
+ * to say.
  *
  * A large frame among small ones: evicting by age alone would empty most of the arena before 4 MiB
  * lie side by side. So the victim only says where: everything that shares the wanted frame with it
@@ -128,7 +129,8 @@ static bool lose(struct window *window, unsigned order, enum window_loss loss)
 
 bool window_make_room(struct window *window, unsigned order, enum window_loss loss)
 {
-	if (evict_oldest(window, WINDOW_LIST_LRU, order, WINDOW_LOSS_NONE) ||
+	if (evict_oldest(window, WINDOW_LIST_KEPT, order, WINDOW_LOSS_NONE) ||
+	    evict_oldest(window, WINDOW_LIST_LRU, order, WINDOW_LOSS_NONE) ||
 	    evict_oldest(window, WINDOW_LIST_AHEAD, order, WINDOW_LOSS_NONE) ||
 	    evict_region(window, WINDOW_LOSS_NONE))
 		return true;

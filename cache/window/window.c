@@ -3,14 +3,17 @@
  *
  *	window_add() ---> FILLING ---> DIRTY ---> WRITING ---> CLEAN ---> evicted
  *	                     |  \________________________________^
- *	                     `---> DEAD ---> freed with the last reference
- *	                            ^------- DIRTY, CLEAN, whose bytes are not what they should be
+ *	                     |---> DEAD ---> freed with the last reference
+ *	                     |      ^------- DIRTY, CLEAN, whose bytes are not what they should be
+ *	window_init() ----> KEPT --(verified in the background)--> CLEAN; else DEAD
  *
  * FILLING: the bytes come, from the SSD, another node or the backing store, and readers whose range
  * is covered are let go at once. DIRTY: it is to be written to the SSD. WRITING: the frame is lent
  * to the store. An entry that is FILLING, WRITING or referenced is pinned: it keeps its frame. All
  * others may be evicted, DIRTY ones for those who may lose them (room.c). From DIRTY or CLEAN on it
  * is published, until its frame is given back.
+ * KEPT: another process left it in the arena (kept.c). It holds its frame, but is not there for
+ * anybody until its bytes are verified; window_add() makes it FILLING, whose fill does that first.
  *
  * Reserves are a matter of pins, not of places: unpinned, any bytes may lie anywhere and all memory
  * is of use. But what demand pins, and what demand and serve pin together, may lie in so many
@@ -31,18 +34,6 @@
 #include "cache/window/directory.h"
 #include "cache/window/room.h"
 
-#define BYTES_PER_ENTRY 16384 /* of the arena: bounds the number of entries */
-#define SLAB_ENTRIES	128
-#define SERVE_SHARE	4 /* of the regions: those that demand leaves to serve */
-#define SERVE_MIN	2
-#define FORWARD_SHARE	16
-#define FORWARD_MIN	1
-
-struct window_slab {
-	LIST_ENTRY(window_slab) link;
-	struct window_entry entries[SLAB_ENTRIES];
-};
-
 static struct window_bucket *bucket_of(struct window *window, const struct window_key *key)
 {
 	uint64_t hash;
@@ -54,91 +45,24 @@ static struct window_bucket *bucket_of(struct window *window, const struct windo
 	return &window->buckets[hash & window->bucket_mask];
 }
 
-static uint64_t table_len(uint64_t entries)
-{
-	uint64_t len = 1024;
-
-	while (len < entries)
-		len *= 2;
-	return len;
-}
-
-static void limit_pins(struct window *window, enum window_class class, uint64_t regions)
-{
-	struct window_pins *pins = &window->pins[class];
-
-	pins->regions_max = regions;
-	pins->entries_max = window->entry_max / window->region_count * regions;
-}
-
-int window_init(struct window *window, uint64_t memory, bool huge_pages, struct counters *counters,
-		void (*drop_dirty)(struct window_entry *entry))
-{
-	uint64_t len;
-	int error;
-
-	*window = (struct window){ .counters = counters, .drop_dirty = drop_dirty };
-	error = arena_init(&window->arena, memory, huge_pages);
-	if (error)
-		return error;
-	len = window->arena.buddy.len;
-	window->entry_max = len / BYTES_PER_ENTRY;
-	window->bucket_mask = table_len(window->entry_max) - 1;
-	window->region_count = len >> WINDOW_REGION_ORDER;
-	window->buckets = calloc(window->bucket_mask + 1, sizeof(*window->buckets));
-	window->regions = calloc(window->region_count, sizeof(*window->regions));
-	window->checks = calloc(len / GRANULE_LEN, sizeof(*window->checks));
-	for (unsigned i = 0; i < WINDOW_LIST_COUNT; i++)
-		TAILQ_INIT(&window->lists[i]);
-	for (unsigned i = 0; i < WINDOW_CLASS_COUNT; i++)
-		limit_pins(window, i, window->region_count);
-	if (!window->buckets || !window->regions || !window->checks) {
-		window_fini(window);
-		return -ENOMEM;
-	}
-	populate_start(&window->populate, window->arena.memory, len, counters,
-		       CACHE_MEMORY_POPULATED);
-	return 0;
-}
-
-void window_fini(struct window *window)
-{
-	struct window_slab *slab;
-
-	populate_stop(&window->populate);
-	while ((slab = LIST_FIRST(&window->slabs))) {
-		LIST_REMOVE(slab, link);
-		free(slab);
-	}
-	free(window->checks);
-	free(window->regions);
-	free(window->buckets);
-	arena_fini(&window->arena);
-}
-
-static uint64_t share(uint64_t regions, uint64_t divisor, uint64_t min)
-{
-	return regions / divisor > min ? regions / divisor : min;
-}
-
-void window_attach(struct window *window, struct window_directory *directory)
-{
-	uint64_t regions = window->region_count;
-	uint64_t forward = share(regions, FORWARD_SHARE, FORWARD_MIN);
-	uint64_t serve = share(regions, SERVE_SHARE, SERVE_MIN);
-
-	CHECK(window->entry_count == 0 && serve + forward < regions);
-	limit_pins(window, WINDOW_DEMAND, regions - serve - forward);
-	limit_pins(window, WINDOW_SERVE, regions - forward);
-	window->directory = directory;
-}
-
 struct window_entry *window_find(struct window *window, const struct window_key *key)
 {
 	struct window_entry *entry;
 
 	LIST_FOREACH (entry, bucket_of(window, key), by_key)
-		if (window_key_equal(&entry->key, key))
+		if (entry->state != WINDOW_KEPT && window_key_equal(&entry->key, key))
+			return entry;
+	return NULL;
+}
+
+struct window_entry *window_find_kept(struct window *window, const struct window_key *key)
+{
+	struct window_entry *entry;
+
+	if (!window->inherited)
+		return NULL;
+	LIST_FOREACH (entry, bucket_of(window, key), by_key)
+		if (entry->state == WINDOW_KEPT && window_key_equal(&entry->key, key))
 			return entry;
 	return NULL;
 }
@@ -148,19 +72,7 @@ uint64_t *window_checks(struct window *window, struct window_entry *entry)
 	/* frames above a granule are aligned to granules; those below may share one */
 	if (entry->len <= GRANULE_LEN)
 		return &entry->check;
-	return &window->checks[entry->off / GRANULE_LEN];
-}
-
-static bool grow_pool(struct window *window)
-{
-	struct window_slab *slab = calloc(1, sizeof(*slab));
-
-	if (!slab)
-		return false;
-	LIST_INSERT_HEAD(&window->slabs, slab, link);
-	for (unsigned i = 0; i < SLAB_ENTRIES; i++)
-		LIST_INSERT_HEAD(&window->pool, &slab->entries[i], by_key);
-	return true;
+	return &window->records.checks[entry->off / GRANULE_LEN];
 }
 
 static bool referenced(const struct window_entry *entry)
@@ -175,6 +87,8 @@ static enum window_list list_for(const struct window_entry *entry)
 		return entry->copy ? WINDOW_LIST_COPIES : WINDOW_LIST_DIRTY;
 	if (entry->state == WINDOW_CLEAN && !referenced(entry))
 		return entry->ahead ? WINDOW_LIST_AHEAD : WINDOW_LIST_LRU;
+	if (entry->state == WINDOW_KEPT && !referenced(entry))
+		return WINDOW_LIST_KEPT;
 	return WINDOW_LIST_NONE;
 }
 
@@ -188,11 +102,15 @@ static void set_list(struct window *window, struct window_entry *entry, enum win
 		TAILQ_REMOVE(&window->lists[entry->list], entry, by_age);
 	if (entry->list == WINDOW_LIST_AHEAD)
 		window->ahead_bytes -= frame_len;
+	if (entry->list == WINDOW_LIST_KEPT)
+		counter_sub(window->counters, CACHE_KEPT_WAITING, frame_len);
 	entry->list = list;
 	if (list != WINDOW_LIST_NONE)
 		TAILQ_INSERT_TAIL(&window->lists[list], entry, by_age);
 	if (list == WINDOW_LIST_AHEAD)
 		window->ahead_bytes += frame_len;
+	if (list == WINDOW_LIST_KEPT)
+		counter_add(window->counters, CACHE_KEPT_WAITING, frame_len);
 }
 
 static void set_pinned(struct window *window, struct window_entry *entry, enum window_class level,
@@ -262,7 +180,7 @@ static void set_unwritten(struct window *window, struct window_entry *entry)
 }
 
 /* After a change of state or references: the list and the pin that follow from them. */
-static void place(struct window *window, struct window_entry *entry)
+void window_place(struct window *window, struct window_entry *entry)
 {
 	bool pinned = false;
 
@@ -276,7 +194,7 @@ static void place(struct window *window, struct window_entry *entry)
 	}
 }
 
-static void publish(struct window *window, struct window_entry *entry)
+void window_publish(struct window *window, struct window_entry *entry)
 {
 	if (!window->directory)
 		return;
@@ -298,10 +216,12 @@ void window_release(struct window *window, struct window_entry *entry)
 
 	CHECK(!referenced(entry) && !entry->object && !entry->fill && TAILQ_EMPTY(&entry->waits));
 	withdraw(window, entry);
+	window_set_orphan(window, entry, false);
 	if (entry->state != WINDOW_DEAD)
 		LIST_REMOVE(entry, by_key);
 	entry->state = WINDOW_FREE;
-	place(window, entry);
+	window_put_on_record(window, entry);
+	window_place(window, entry);
 	LIST_REMOVE(entry, by_region);
 	buddy_free(&window->arena.buddy, entry->off, entry->order);
 	LIST_INSERT_HEAD(&window->pool, entry, by_key);
@@ -317,20 +237,58 @@ static struct window_entry *take_entry(struct window *window, enum window_loss l
 	if (window->entry_count >= window->entry_max &&
 	    !window_make_room(window, BUDDY_ORDER_MIN, loss))
 		return NULL;
-	if (LIST_EMPTY(&window->pool) && !grow_pool(window))
+	if (LIST_EMPTY(&window->pool) && !window_grow_pool(window))
 		return NULL;
 	entry = LIST_FIRST(&window->pool);
 	LIST_REMOVE(entry, by_key);
 	return entry;
 }
 
+void window_enter(struct window *window, struct window_entry *entry, const struct window_key *key,
+		  uint64_t off, uint32_t len)
+{
+	*entry = (struct window_entry){
+		.key = *key,
+		.off = off,
+		.len = len,
+		.slot = entry->slot,
+		.order = (uint8_t)buddy_order_of(len),
+	};
+	TAILQ_INIT(&entry->waits);
+	LIST_INSERT_HEAD(bucket_of(window, key), entry, by_key);
+	LIST_INSERT_HEAD(&window_region_of(window, off)->entries, entry, by_region);
+	window->entry_count++;
+	counter_add(window->counters, CACHE_BLOCKS, 1);
+	counter_add(window->counters, CACHE_MEMORY_USED, buddy_frame_len(entry->order));
+}
+
+/* What was kept is filled from where it lies. Its record stays: nothing is written there yet. */
+static struct window_entry *add_kept(struct window *window, struct window_entry *entry,
+				     enum window_class class)
+{
+	if (!may_pin_entry(window, entry, class) ||
+	    !window_may_pin_in(window, window_region_of(window, entry->off), class))
+		return NULL;
+	window_set_orphan(window, entry, false);
+	entry->state = WINDOW_FILLING;
+	entry->filled = 0; /* as long as it is not verified */
+	entry->fill_class = (uint8_t) class;
+	window_place(window, entry);
+	return entry;
+}
+
 struct window_entry *window_add(struct window *window, const struct window_key *key, uint32_t len,
 				enum window_class class, enum window_loss loss)
 {
+	struct window_entry *entry = window_find_kept(window, key);
 	unsigned order = buddy_order_of(len);
-	struct window_entry *entry = NULL;
 	uint64_t off;
 
+	if (entry && entry->len == len)
+		return add_kept(window, entry, class);
+	if (entry) /* a record that lies: an id has one size */
+		window_set_state(window, entry, WINDOW_DEAD);
+	entry = NULL;
 	if (may_pin_entry(window, NULL, class))
 		entry = take_entry(window, loss);
 	if (!entry)
@@ -339,21 +297,11 @@ struct window_entry *window_add(struct window *window, const struct window_key *
 		LIST_INSERT_HEAD(&window->pool, entry, by_key);
 		return NULL;
 	}
-	*entry = (struct window_entry){
-		.key = *key,
-		.off = off,
-		.len = len,
-		.order = (uint8_t)order,
-		.state = WINDOW_FILLING,
-		.fill_class = (uint8_t) class,
-	};
-	TAILQ_INIT(&entry->waits);
-	LIST_INSERT_HEAD(bucket_of(window, key), entry, by_key);
-	LIST_INSERT_HEAD(&window_region_of(window, off)->entries, entry, by_region);
-	window->entry_count++;
-	counter_add(window->counters, CACHE_BLOCKS, 1);
-	counter_add(window->counters, CACHE_MEMORY_USED, buddy_frame_len(order));
-	place(window, entry);
+	window_enter(window, entry, key, off, len);
+	entry->state = WINDOW_FILLING;
+	entry->fill_class = (uint8_t) class;
+	window_put_on_record(window, entry);
+	window_place(window, entry);
 	return entry;
 }
 
@@ -364,12 +312,25 @@ struct window_entry *window_next_dirty(struct window *window)
 	return entry ? entry : TAILQ_FIRST(&window->lists[WINDOW_LIST_COPIES]);
 }
 
+void window_unadd(struct window *window, struct window_entry *entry)
+{
+	CHECK(entry->state == WINDOW_FILLING);
+	if (!entry->unverified) {
+		window_set_state(window, entry, WINDOW_DEAD);
+		return;
+	}
+	entry->state = WINDOW_KEPT;
+	entry->filled = entry->len;
+	window_set_orphan(window, entry, entry->owed);
+	window_place(window, entry);
+}
+
 void window_set_fill_class(struct window *window, struct window_entry *entry,
 			   enum window_class class)
 {
 	CHECK(entry->pinned[class]);
 	entry->fill_class = (uint8_t) class;
-	place(window, entry);
+	window_place(window, entry);
 }
 
 bool window_ref(struct window *window, struct window_entry *entry, enum window_class class)
@@ -378,7 +339,7 @@ bool window_ref(struct window *window, struct window_entry *entry, enum window_c
 	    !window_may_pin_in(window, window_region_of(window, entry->off), class))
 		return false;
 	entry->refs[class]++;
-	place(window, entry);
+	window_place(window, entry);
 	return true;
 }
 
@@ -386,22 +347,30 @@ void window_unref(struct window *window, struct window_entry *entry, enum window
 {
 	CHECK(entry->refs[class] > 0);
 	entry->refs[class]--;
-	place(window, entry);
+	window_place(window, entry);
 	if (!referenced(entry) && entry->state == WINDOW_DEAD)
 		window_release(window, entry);
 }
 
 void window_set_state(struct window *window, struct window_entry *entry, enum window_state state)
 {
+	bool completed = entry->state == WINDOW_FILLING || entry->state == WINDOW_KEPT;
+
 	CHECK(entry->state != WINDOW_FREE && entry->state != WINDOW_DEAD);
-	if (entry->state == WINDOW_FILLING && state != WINDOW_DEAD)
-		publish(window, entry);
+	if (completed && state != WINDOW_DEAD) {
+		entry->unverified = false;
+		window_publish(window, entry);
+	}
 	entry->state = (uint8_t)state;
+	entry->owed |= state == WINDOW_DIRTY;
+	if (state != WINDOW_CLEAN)
+		window_set_orphan(window, entry, false);
 	if (state == WINDOW_DEAD) {
 		withdraw(window, entry);
 		LIST_REMOVE(entry, by_key);
 	}
-	place(window, entry);
+	window_put_on_record(window, entry);
+	window_place(window, entry);
 	if (state == WINDOW_DEAD && !referenced(entry))
 		window_release(window, entry);
 }
@@ -409,7 +378,7 @@ void window_set_state(struct window *window, struct window_entry *entry, enum wi
 void window_set_read(struct window *window, struct window_entry *entry)
 {
 	entry->ahead = false;
-	place(window, entry);
+	window_place(window, entry);
 }
 
 void window_touch(struct window *window, struct window_entry *entry)

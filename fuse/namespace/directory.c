@@ -2,7 +2,8 @@
  * directory.c - reading directories, and what is known of one that is read below (directory.h).
  *
  * readdir's offsets: 1 is behind ".", 2 behind "..", p + 3 behind the entry at position p, be p a
- * position in the listing (listing.h) or, above the mount entries, the index of an entry.
+ * position in the listing (listing.h) or, above the mount entries, the index of an entry; for a
+ * handle that a former worker gave out, see resume.c.
  */
 #include "fuse/namespace/directory.h"
 
@@ -11,11 +12,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fuse/namespace/above.h"
 #include "fuse/namespace/fetch.h"
 #include "fuse/namespace/listing.h"
+#include "fuse/namespace/resume.h"
 #include "fuse/namespace/version.h"
-
-#define OFFSET_FIRST 2
 
 struct directory *directory_of(struct node *node)
 {
@@ -48,7 +49,7 @@ static bool emit_dots(struct namespace *ns, struct namespace_read *read)
 	const struct node *node = read->directory->node;
 	struct namespace_attributes attributes;
 
-	while (read->offset < OFFSET_FIRST) {
+	while (read->offset < READDIR_FIRST) {
 		const struct node *at = read->offset == 1 && node->parent ? node->parent : node;
 
 		version_attributes(ns, at, &attributes);
@@ -108,57 +109,52 @@ static bool emit_plus(struct namespace *ns, struct namespace_read *read,
 	version_attributes(ns, node, &attributes);
 	fits = read->emit(read, listed->name, next_offset, &attributes);
 	if (fits)
-		node->lookups++;
+		node_refer(&ns->nodes, node, read->unique);
 	else
 		node_settle(&ns->nodes, node);
 	return fits;
 }
 
+/* Gives the entry before @position, the read's next one. */
 static bool emit(struct namespace *ns, struct namespace_read *read, const struct listed *listed,
-		 uint64_t next_offset)
+		 uint32_t position)
 {
-	return read->plus ? emit_plus(ns, read, listed, next_offset)
-			  : emit_plain(ns, read, listed, next_offset);
+	uint64_t next_offset = resume_offset(read, position);
+	struct ledger_cursor *last = &read->last;
+
+	if (!(read->plus ? emit_plus(ns, read, listed, next_offset)
+			 : emit_plain(ns, read, listed, next_offset)))
+		return false;
+	last->off = next_offset;
+	last->directory = listed->directory;
+	last->name_len = (uint8_t)listed->name_len;
+	memcpy(last->name, listed->name, listed->name_len + 1);
+	read->offset = next_offset;
+	return true;
 }
 
 /* --- above the entries ---------------------------------------------------------------------- */
 
-/* Whether entry @index is the first to have its component below @directory. */
-static bool above_first(const struct namespace *ns, const char *directory, unsigned index,
-			const char *name, size_t len)
-{
-	for (unsigned i = 0; i < index; i++) {
-		size_t other_len;
-		bool last;
-		const char *other =
-			names_below(directory, ns->entries[i].config->path, &other_len, &last);
-
-		if (other && other_len == len && memcmp(other, name, len) == 0)
-			return false;
-	}
-	return true;
-}
-
 static int read_above(struct namespace *ns, struct namespace_read *read)
 {
-	char directory[NAMES_PATH_MAX + 1], text[NAMES_COMPONENT_MAX + 1];
-	uint64_t index = read->offset - OFFSET_FIRST;
-	struct listed listed = { .name = text, .directory = true };
+	const struct node *node = read->directory->node;
+	struct above_component component;
+	int there = 0;
 
-	if (node_path(read->directory->node, directory, sizeof(directory)) < 0)
-		return -EIO;
-	for (; index < ns->entry_count; index++) {
-		bool last;
-		const char *name = names_below(directory, ns->entries[index].config->path,
-					       &listed.name_len, &last);
+	if (!read->placed)
+		resume_place_above(ns, read);
+	for (; read->position < ns->entry_count; read->position++) {
+		struct listed listed = { .name = component.name, .directory = true };
 
-		if (!name || !above_first(ns, directory, (unsigned)index, name, listed.name_len))
+		there = above_at(ns, node, read->position, &component);
+		if (there < 0)
+			return -EIO;
+		if (there == 0)
 			continue;
-		memcpy(text, name, listed.name_len);
-		text[listed.name_len] = '\0';
-		listed.entry = last ? (int)index : NODE_ENTRY_NONE;
+		listed.name_len = component.name_len;
+		listed.entry = component.entry;
 		listed.checked_ns = clock_now_ns(ns->settings.clock);
-		if (!emit(ns, read, &listed, index + OFFSET_FIRST + 1))
+		if (!emit(ns, read, &listed, read->position + 1))
 			break;
 	}
 	return 0;
@@ -170,13 +166,12 @@ static int read_above(struct namespace *ns, struct namespace_read *read)
 static int read_listing(struct namespace *ns, struct namespace_read *read)
 {
 	struct listing *listing = read->waits ? read->waits : read->directory->listing;
-	uint32_t position = (uint32_t)(read->offset - OFFSET_FIRST);
-	uint64_t begin = read->offset;
+	bool given = false;
 	const struct listing_chunk *chunk;
 	const struct listing_entry *entry;
 	int err;
 
-	while ((err = listing_at(ns, listing, &position, &chunk, &entry)) == 1) {
+	while ((err = listing_at(ns, listing, &read->position, &chunk, &entry)) == 1) {
 		struct listed listed = {
 			.name = listing_name(chunk, entry),
 			.name_len = entry->name_len,
@@ -186,15 +181,15 @@ static int read_listing(struct namespace *ns, struct namespace_read *read)
 			.checked_ns = chunk->fetched_ns,
 		};
 
-		position++;
+		read->position++;
 		if (entry->hidden)
 			continue;
-		if (!emit(ns, read, &listed, (uint64_t)position + OFFSET_FIRST))
+		if (!emit(ns, read, &listed, read->position))
 			return 1;
-		read->offset = (uint64_t)position + OFFSET_FIRST;
+		given = true;
 	}
-	read->chunk = position / LISTING_CHUNK_ENTRIES;
-	return err == 0 || read->offset > begin;
+	read->chunk = read->position / LISTING_CHUNK_ENTRIES;
+	return err == 0 || given;
 }
 
 static bool read_try(struct namespace *ns, struct namespace_read *read)
@@ -205,6 +200,15 @@ static bool read_try(struct namespace *ns, struct namespace_read *read)
 	if (read->directory->node->entry == NODE_ENTRY_NONE) {
 		read->status = read_above(ns, read);
 		return true;
+	}
+	if (!read->placed) {
+		int err = resume_place(ns, read);
+
+		if (err == -EAGAIN)
+			return false;
+		read->status = err;
+		if (err)
+			return true;
 	}
 	return read_listing(ns, read) != 0;
 }
@@ -256,18 +260,23 @@ static void directory_leave(struct namespace *ns, struct namespace_directory *di
 }
 
 /* A directory that is read from its start, for the first time or again, shows what is there now. */
-static int directory_join(struct namespace *ns, struct namespace_directory *directory)
+static int directory_join(struct namespace *ns, const struct namespace_read *read)
 {
+	struct namespace_directory *directory = read->directory;
 	struct listing *listing;
 
 	if (directory->node->entry == NODE_ENTRY_NONE)
 		return 0;
-	listing = listing_begin(ns, directory->node);
+	if (resume_seeks(ns, read))
+		listing = listing_behind(ns, directory->node, read->resume);
+	else
+		listing = listing_begin(ns, directory->node);
 	if (!listing)
 		return -ENOMEM;
 	if (listing == directory->listing)
 		return 0;
-	listing_get(listing);
+	if (!listing->after)
+		listing_get(listing);
 	listing->readers++;
 	directory_leave(ns, directory);
 	directory->listing = listing;
@@ -281,9 +290,9 @@ int namespace_directory_open(struct namespace *ns, uint64_t id,
 	int err = 0;
 
 	pthread_mutex_lock(&ns->lock);
-	node = node_find(&ns->nodes, id);
+	node = node_known(ns, id);
 	if (!node)
-		err = -ENOENT;
+		err = -ESTALE;
 	else if (node->kind != NODE_DIRECTORY)
 		err = -ENOTDIR;
 	if (!err) {
@@ -308,9 +317,17 @@ static int read_begin(struct namespace *ns, struct namespace_read *read, struct 
 {
 	struct namespace_directory *directory = read->directory;
 
+	CHECK(!read->plus || read->unique != 0);
 	read->waits = NULL;
+	read->last.off = 0;
+	node_undo(&ns->nodes, read->unique);
+	if (resume_leaves(read)) {
+		directory_leave(ns, directory);
+		directory->placed = false;
+	}
+	resume_begin(ns, read);
 	if (read->offset == 0 || !directory->listing)
-		read->status = directory_join(ns, directory);
+		read->status = directory_join(ns, read);
 	if (read->status != 0 || read_try(ns, read)) {
 		if (directory->listing)
 			listing_continue(ns, directory->listing, todo);

@@ -24,7 +24,8 @@ struct listing_fetch {
 	uint64_t hidden; /* keys without a name */
 	uint64_t started_ns;
 	char prefix[NAMES_KEY_MAX + 1];
-	char token[BACKING_TOKEN_MAX]; /* that the page was asked for with */
+	char token[BACKING_TOKEN_MAX];			     /* that the page was asked for with */
+	char after[NAMES_KEY_MAX + NAMES_COMPONENT_MAX + 2]; /* the key that it begins behind */
 };
 
 static const char *text_or_empty(const char *text)
@@ -92,6 +93,17 @@ static int page_publish_all(struct listing_fetch *fetch)
 	return err;
 }
 
+/* A store that is to begin behind a directory may begin with it: there are keys behind its own. */
+static void fetch_add(struct listing_fetch *fetch, const char *name, size_t len,
+		      const struct backing_meta *meta)
+{
+	const struct ledger_cursor *after = fetch->listing->after; /* does not change */
+
+	if (!after ||
+	    page_key_compare(name, len, !meta, after->name, after->name_len, after->directory) > 0)
+		page_add(&fetch->page, name, len, meta);
+}
+
 static void fetch_entry(struct backing_list *list, const char *key, const struct backing_meta *meta)
 {
 	struct listing_fetch *fetch = CONTAINER_OF(list, struct listing_fetch, list);
@@ -102,10 +114,10 @@ static void fetch_entry(struct backing_list *list, const char *key, const struct
 	case NAMES_FILE:
 		/* A common prefix ends with a slash: without one, it is nothing that we know. */
 		if (meta)
-			page_add(&fetch->page, name, len, meta);
+			fetch_add(fetch, name, len, meta);
 		break;
 	case NAMES_DIRECTORY:
-		page_add(&fetch->page, name, len, NULL);
+		fetch_add(fetch, name, len, NULL);
 		break;
 	case NAMES_SELF:
 		fetch->hidden += meta && meta->size > 0;
@@ -245,6 +257,31 @@ static uint64_t age_max(const struct namespace_entry *entry, uint64_t now_ns, ui
 	return since_ns < timeout ? since_ns : timeout;
 }
 
+/* Where the first page begins. If the key would be too long, at the start: fetch_add() leaves out
+ * what is before. */
+static void fetch_set_after(struct listing_fetch *fetch)
+{
+	const struct ledger_cursor *after = fetch->listing->after;
+
+	if (!after || fetch->token[0] ||
+	    (size_t)after->name_len + after->directory > NAMES_KEY_MAX - strlen(fetch->prefix))
+		return;
+	snprintf(fetch->after, sizeof(fetch->after), "%s%s%s", fetch->prefix, after->name,
+		 after->directory ? "/" : "");
+	fetch->list.after = fetch->after;
+}
+
+/* Who looks for its place in many pages shall be told in time that it did not find it. */
+static uint64_t fetch_deadline(struct namespace *ns, const struct listing *listing)
+{
+	uint64_t deadline_ns =
+		clock_after_ns(clock_now_ns(ns->settings.clock), atomic_load(&ns->lookup_timeout));
+	const struct namespace_read *read = TAILQ_FIRST(&listing->waiting);
+
+	return read && !read->placed && read->deadline_ns < deadline_ns ? read->deadline_ns
+									: deadline_ns;
+}
+
 void listing_fetch(struct namespace *ns, struct listing *listing)
 {
 	const struct namespace_entry *entry = entry_of(ns, listing->node);
@@ -261,6 +298,7 @@ void listing_fetch(struct namespace *ns, struct listing *listing)
 		snprintf(fetch->token, sizeof(fetch->token), "%s",
 			 text_or_empty(again ? again->token : listing->next_token));
 		fresh_ns = listing->node->directory->fresh_ns;
+		fetch->list.request.deadline_ns = fetch_deadline(ns, listing);
 		pthread_mutex_unlock(&ns->lock);
 	}
 	if (err < 0) {
@@ -272,14 +310,13 @@ void listing_fetch(struct namespace *ns, struct listing *listing)
 	fetch->listing = listing;
 	fetch->started_ns = clock_now_ns(ns->settings.clock);
 	fetch->list.request.bucket = text_or_empty(entry->config->bucket);
-	fetch->list.request.deadline_ns =
-		clock_after_ns(fetch->started_ns, atomic_load(&ns->lookup_timeout));
 	fetch->list.request.max_age_ns = age_max(entry, fetch->started_ns, fresh_ns);
 	fetch->list.request.absent_age_ns = fetch->list.request.max_age_ns;
 	fetch->list.prefix = fetch->prefix;
 	fetch->list.delimited = true;
 	fetch->list.max_keys = LISTING_PAGE_KEYS;
 	memcpy(fetch->list.token, fetch->token, sizeof(fetch->list.token));
+	fetch_set_after(fetch);
 	fetch->list.entry = fetch_entry;
 	fetch->list.done = fetch_done;
 	backing_list(entry->backing, &fetch->list);

@@ -10,8 +10,6 @@
 #include "fuse/namespace/listing.h"
 #include "fuse/namespace/version.h"
 
-#define FRESH_NS (10 * NS_PER_S) /* longer than a caller takes from ESTALE to its second OPEN */
-
 static char *text_put(char **at, const char *text)
 {
 	size_t size = strlen(text) + 1;
@@ -60,25 +58,30 @@ static struct namespace_file *file_of_node(struct namespace *ns, const struct no
 	file->mtime_s = node->mtime_s;
 	file->confirmed = node->confirmed;
 	file->passthrough = node->passthrough;
-	file->fresh = node->made_ns > 0 &&
-		      clock_now_ns(ns->settings.clock) < clock_after_ns(node->made_ns, FRESH_NS);
+	file->fresh =
+		node->made_ns > 0 && clock_now_ns(ns->settings.clock) <
+					     clock_after_ns(node->made_ns, NAMESPACE_FRESH_NS);
 	return file;
+}
+
+static int file_status(const struct node *node, bool current)
+{
+	if (!node)
+		return -ESTALE;
+	if (node->kind != NODE_FILE)
+		return -EISDIR;
+	return current && (node->outdated || node->superseded) ? -ESTALE : 0;
 }
 
 int namespace_file(struct namespace *ns, uint64_t id, bool current,
 		   struct namespace_file **out_file)
 {
 	const struct node *node;
-	int err = 0;
+	int err;
 
 	pthread_mutex_lock(&ns->lock);
-	node = node_find(&ns->nodes, id);
-	if (!node)
-		err = -ENOENT;
-	else if (node->kind != NODE_FILE)
-		err = -EISDIR;
-	else if (current && (node->outdated || node->superseded))
-		err = -ESTALE;
+	node = node_known(ns, id);
+	err = file_status(node, current);
 	if (!err) {
 		struct namespace_file *file = file_of_node(ns, node);
 
@@ -100,7 +103,7 @@ void namespace_refused(struct namespace *ns, uint64_t id)
 	struct node *node;
 
 	pthread_mutex_lock(&ns->lock);
-	node = node_find(&ns->nodes, id);
+	node = node_known(ns, id);
 	if (node)
 		version_refused(ns, node);
 	pthread_mutex_unlock(&ns->lock);
@@ -111,9 +114,11 @@ void namespace_supersede(struct namespace *ns, uint64_t id)
 	struct node *node;
 
 	pthread_mutex_lock(&ns->lock);
-	node = node_find(&ns->nodes, id);
-	if (node && node->kind == NODE_FILE)
+	node = node_known(ns, id);
+	if (node && node->kind == NODE_FILE) {
 		node->superseded = true;
+		node_record(&ns->nodes, node);
+	}
 	pthread_mutex_unlock(&ns->lock);
 }
 
@@ -138,6 +143,7 @@ void namespace_fall_back(struct namespace *ns, uint64_t id)
 	if (node && node->passthrough) {
 		node->passthrough = false;
 		node->made_ns = clock_now_ns(ns->settings.clock);
+		node_record(&ns->nodes, node);
 	}
 	pthread_mutex_unlock(&ns->lock);
 }
@@ -248,7 +254,7 @@ unsigned namespace_siblings(struct namespace *ns, uint64_t id, uint64_t bytes_ma
 
 	todo_init(&todo);
 	pthread_mutex_lock(&ns->lock);
-	node = node_find(&ns->nodes, id);
+	node = node_known(ns, id);
 	listing = node && node->kind == NODE_FILE && node->parent->directory
 			  ? node->parent->directory->listing
 			  : NULL;
@@ -272,7 +278,7 @@ void namespace_siblings_refused(struct namespace *ns, uint64_t id, uint32_t inde
 	const struct node *node;
 
 	pthread_mutex_lock(&ns->lock);
-	node = node_find(&ns->nodes, id);
+	node = node_known(ns, id);
 	if (node && node->parent && node->parent->directory)
 		siblings_refused(&node->parent->directory->siblings, index);
 	pthread_mutex_unlock(&ns->lock);

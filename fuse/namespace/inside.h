@@ -28,6 +28,9 @@ TAILQ_HEAD(chunk_list, listing_chunk);
 struct listing_chunk;
 
 #define NAMESPACE_YOUNG 64
+/* A node that took its name from another is new for so long: longer than a caller takes from ESTALE
+ * to its second OPEN. */
+#define NAMESPACE_FRESH_NS (10 * NS_PER_S)
 
 struct namespace_entry {
 	const struct mount_entry_config *config;
@@ -53,6 +56,11 @@ struct namespace
 	 * finds another node than it had, forgets it at once and asks for it again. */
 	struct node *young[NAMESPACE_YOUNG];
 	unsigned young_next;
+	/* What is known of nodes that are checked no later than that is from a former worker: which
+	 * it was, but not of when. 0: there was none. */
+	uint64_t restored_ns;
+	uint64_t *suspects;				   /* ids of nodes: namespace_suspects() */
+	size_t suspect_count, suspect_next, suspect_later; /* the last: kept at the front */
 	struct chunk_list chunks; /* with entries in memory; the least recently read first */
 	uint64_t listing_bytes;
 	unsigned outstanding; /* requests in the hands of backing stores */
@@ -78,5 +86,14 @@ void outstanding_end(struct namespace *ns);
 static inline const struct namespace_entry *entry_of(const struct namespace *ns,
 						     const struct node *node)
 {
-	return node->entry == NODE_ENTRY_NONE ? NULL : &ns->entries[node->entry];
+	return node->entry < 0 ? NULL : &ns->entries[node->entry];
+}
+
+/** node_known() - the node that a request names; NULL: -ESTALE, since what the kernel knows by that
+ *  number is not of the namespace as it is now. Its path leads it to what is. */
+static inline struct node *node_known(const struct namespace *ns, uint64_t id)
+{
+	struct node *node = node_find(&ns->nodes, id);
+
+	return node && node->entry != NODE_ENTRY_GONE ? node : NULL;
 }

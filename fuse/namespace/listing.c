@@ -87,6 +87,7 @@ void listing_put(struct namespace *ns, struct listing *listing)
 	chunks_free(ns, listing);
 	free(listing->next_token);
 	free(listing->order);
+	free(listing->after);
 	node_unpin(&ns->nodes, listing->node);
 	free(listing);
 }
@@ -123,6 +124,21 @@ struct listing *listing_begin(struct namespace *ns, struct node *node)
 	directory->listing = listing_create(ns, node);
 	node_unpin(&ns->nodes, node);
 	return directory->listing;
+}
+
+struct listing *listing_behind(struct namespace *ns, struct node *node,
+			       const struct ledger_cursor *after)
+{
+	struct ledger_cursor *copy = malloc(sizeof(*copy));
+	struct listing *listing = copy && directory_of(node) ? listing_create(ns, node) : NULL;
+
+	if (!listing) {
+		free(copy);
+		return NULL;
+	}
+	*copy = *after;
+	listing->after = copy;
+	return listing;
 }
 
 /* --- reading -------------------------------------------------------------------------------- */

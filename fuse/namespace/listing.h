@@ -62,8 +62,11 @@ struct listing_order {
 
 struct listing {
 	struct node *node; /* pinned */
-	unsigned refs;	   /* the directory's, open directories', waiting reads', the fetch's */
-	unsigned readers;  /* of them, open directories */
+	/* NULL: all of the directory. Or: what is behind that entry, for one reader (resume.h): it
+	 * is not the directory's own listing, and tells nobody else anything. */
+	struct ledger_cursor *after;
+	unsigned refs;	  /* the directory's, open directories', waiting reads', the fetch's */
+	unsigned readers; /* of them, open directories */
 	struct listing_chunk **chunks;
 	unsigned chunk_count, chunk_room;
 	unsigned dropped; /* chunks without entries */
@@ -98,6 +101,11 @@ struct listing *listing_current(struct namespace *ns, struct node *node);
 /** listing_begin() - the same, or a new one, which listing_continue() sets going.
  *  Return: borrowed from the directory; NULL: no memory. */
 struct listing *listing_begin(struct namespace *ns, struct node *node);
+
+/** listing_behind() - one of what is behind @after, in a store that seeks.
+ *  Return: with a reference, the caller's; NULL: no memory. */
+struct listing *listing_behind(struct namespace *ns, struct node *node,
+			       const struct ledger_cursor *after);
 
 /** listing_aged() - a page of it comes that was @age_ns old when it was asked for. */
 void listing_aged(struct namespace *ns, struct listing *listing, uint64_t age_ns,

@@ -28,6 +28,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "fuse/namespace/above.h"
 #include "fuse/namespace/fetch.h"
 #include "fuse/namespace/listing.h"
 #include "fuse/namespace/version.h"
@@ -64,8 +65,8 @@ static int answer(struct namespace *ns, struct namespace_lookup *lookup, struct 
 {
 	lookup->status = node ? 0 : status;
 	if (node) {
-		node->lookups++;
 		version_attributes(ns, node, &lookup->attributes);
+		node_refer(&ns->nodes, node, lookup->unique);
 	}
 	return 1;
 }
@@ -79,24 +80,15 @@ static int answer_nothing(struct namespace_lookup *lookup, uint64_t negative_tim
 
 static int lookup_above(struct namespace *ns, struct namespace_lookup *lookup, struct node *parent)
 {
-	char directory[NAMES_PATH_MAX + 1];
-	size_t wanted = strlen(lookup->name);
+	size_t len = strlen(lookup->name);
+	int entry = above_find(ns, parent, lookup->name, len);
+	struct node *node;
 
-	if (node_path(parent, directory, sizeof(directory)) < 0)
+	if (entry == NODE_ENTRY_GONE)
 		return answer_nothing(lookup, 0);
-	for (unsigned i = 0; i < ns->entry_count; i++) {
-		size_t len;
-		bool last;
-		const char *name = names_below(directory, ns->entries[i].config->path, &len, &last);
-		struct node *node;
-
-		if (!name || len != wanted || memcmp(name, lookup->name, len) != 0)
-			continue;
-		node = version_directory(ns, parent, name, len, last ? (int)i : NODE_ENTRY_NONE,
-					 clock_now_ns(ns->settings.clock));
-		return answer(ns, lookup, node, -ENOMEM);
-	}
-	return answer_nothing(lookup, 0);
+	node = version_directory(ns, parent, lookup->name, len, entry,
+				 clock_now_ns(ns->settings.clock));
+	return answer(ns, lookup, node, -ENOMEM);
 }
 
 static int lookup_listed(struct namespace *ns, struct namespace_lookup *lookup, struct node *parent,
@@ -143,7 +135,7 @@ static int lookup_remembered(struct namespace *ns, struct namespace_lookup *look
 	struct node *node = node_child(&ns->nodes, parent, lookup->name, name_len);
 	uint64_t timeout;
 
-	if (!node || node->outdated || node->checked_ns == 0)
+	if (!node || node->outdated || node->checked_ns <= ns->restored_ns)
 		return 0;
 	timeout = entry_of(ns, parent)->config->entry_timeout;
 	if (clock_now_ns(ns->settings.clock) >= clock_after_ns(node->checked_ns, timeout))
@@ -447,7 +439,7 @@ static void singles_count(struct namespace *ns, struct node *parent, struct todo
 
 int lookup_begin(struct namespace *ns, struct namespace_lookup *lookup, struct todo *todo)
 {
-	struct node *parent = node_find(&ns->nodes, lookup->parent);
+	struct node *parent = node_known(ns, lookup->parent);
 	size_t len = strlen(lookup->name);
 	char key[NAMES_KEY_MAX + 1];
 	struct flight *flight;
@@ -456,7 +448,7 @@ int lookup_begin(struct namespace *ns, struct namespace_lookup *lookup, struct t
 	lookup->flight = NULL;
 	counter_add(ns->settings.counters, MOUNT_LOOKUPS, 1);
 	if (!parent || parent->kind != NODE_DIRECTORY)
-		return answer(ns, lookup, NULL, parent ? -ENOTDIR : -ENOENT);
+		return answer(ns, lookup, NULL, parent ? -ENOTDIR : -ESTALE);
 	if (len > NAMES_COMPONENT_MAX)
 		return answer(ns, lookup, NULL, -ENAMETOOLONG);
 	if (parent->entry == NODE_ENTRY_NONE)

@@ -12,6 +12,7 @@
 #include "fuse/namespace/fetch.h"
 #include "fuse/namespace/listing.h"
 #include "fuse/namespace/lookup.h"
+#include "fuse/namespace/restore.h"
 #include "fuse/namespace/version.h"
 
 /* --- what is to be done without the lock ----------------------------------------------------- */
@@ -107,7 +108,7 @@ static int entries_init(struct namespace *ns, char *problem, size_t problem_size
 static int namespace_init(struct namespace *ns, char *problem, size_t problem_size)
 {
 	uint64_t start_s = (uint64_t)(clock_wall_ns(ns->settings.clock) / (int64_t)NS_PER_S);
-	int err = node_table_init(&ns->nodes, start_s << 32);
+	int err = node_table_init(&ns->nodes, ns->settings.ledger, start_s << 32);
 
 	if (err)
 		return err;
@@ -115,7 +116,8 @@ static int namespace_init(struct namespace *ns, char *problem, size_t problem_si
 	ns->gid = getegid();
 	ns->start_s = (int64_t)start_s;
 	ns->nodes.root->ino = NODE_ROOT_ID;
-	return entries_init(ns, problem, problem_size);
+	err = entries_init(ns, problem, problem_size);
+	return err ? err : restore(ns, problem, problem_size);
 }
 
 int namespace_create(const struct namespace_settings *settings, struct namespace **out_namespace,
@@ -126,6 +128,7 @@ int namespace_create(const struct namespace_settings *settings, struct namespace
 
 	if (!ns)
 		return -ENOMEM;
+	*problem = '\0';
 	ns->settings = *settings;
 	atomic_init(&ns->lookup_timeout, settings->config->lookup_timeout);
 	pthread_mutex_init(&ns->lock, NULL);
@@ -177,6 +180,7 @@ void namespace_destroy(struct namespace *ns)
 	}
 	pthread_mutex_unlock(&ns->lock);
 	free(ns->entries);
+	free(ns->suspects);
 	pthread_cond_destroy(&ns->idle);
 	pthread_mutex_destroy(&ns->lock);
 	free(ns);
@@ -189,11 +193,11 @@ int namespace_attributes(struct namespace *ns, uint64_t id, struct namespace_att
 	const struct node *node;
 
 	pthread_mutex_lock(&ns->lock);
-	node = node_find(&ns->nodes, id);
+	node = node_known(ns, id);
 	if (node)
 		version_attributes(ns, node, out);
 	pthread_mutex_unlock(&ns->lock);
-	return node ? 0 : -ENOENT;
+	return node ? 0 : -ESTALE;
 }
 
 void namespace_forget(struct namespace *ns, uint64_t id, uint64_t count)
@@ -214,10 +218,10 @@ int namespace_describe(struct namespace *ns, uint64_t id, char *out, size_t out_
 	char key[NAMES_KEY_MAX + 1];
 	const struct node *node;
 	const char *bucket;
-	int err = -ENOENT;
+	int err = -ESTALE;
 
 	pthread_mutex_lock(&ns->lock);
-	node = node_find(&ns->nodes, id);
+	node = node_known(ns, id);
 	entry = node ? entry_of(ns, node) : NULL;
 	if (entry)
 		err = version_key(ns, node, key);
@@ -243,6 +247,7 @@ int namespace_lookup_start(struct namespace *ns, struct namespace_lookup *lookup
 
 	todo_init(&todo);
 	pthread_mutex_lock(&ns->lock);
+	node_undo(&ns->nodes, lookup->unique);
 	ended = lookup_begin(ns, lookup, &todo);
 	counter_set(ns->settings.counters, MOUNT_NODES, ns->nodes.count);
 	pthread_mutex_unlock(&ns->lock);

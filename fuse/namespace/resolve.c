@@ -99,11 +99,22 @@ static int step_remember(struct namespace *ns, struct step *step)
 	if (node && node->outdated)
 		node = NULL;
 	if (node) {
-		node->lookups++;
 		version_attributes(ns, node, &step->lookup.attributes);
+		node_refer(&ns->nodes, node, 0);
 	}
 	pthread_mutex_unlock(&ns->lock);
 	return node ? 0 : -ENOENT;
+}
+
+/* Gives back the reference of a step. */
+static void step_leave(struct namespace *ns, uint64_t id)
+{
+	if (id == NODE_ROOT_ID)
+		return;
+	pthread_mutex_lock(&ns->lock);
+	node_unpin(&ns->nodes, node_find(&ns->nodes, id));
+	counter_set(ns->settings.counters, MOUNT_NODES, ns->nodes.count);
+	pthread_mutex_unlock(&ns->lock);
 }
 
 /* Whether it says nothing of the name: the backing store could not be asked. */
@@ -158,8 +169,7 @@ static int step_take(struct namespace *ns, const struct namespace_path *path, st
 	}
 	if (status)
 		return status;
-	if (*id != NODE_ROOT_ID)
-		namespace_forget(ns, *id, 1);
+	step_leave(ns, *id);
 	*id = step->lookup.attributes.id;
 	return 0;
 }
@@ -199,8 +209,7 @@ int namespace_resolve(struct namespace *ns, const struct namespace_path *path,
 		if (status == -EISDIR)
 			snprintf(problem, problem_size, "%s is a directory", path->text);
 	}
-	if (id != NODE_ROOT_ID)
-		namespace_forget(ns, id, 1);
+	step_leave(ns, id);
 	if (status)
 		return status;
 	*out_confirmed = confirmed;

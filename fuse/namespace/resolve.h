@@ -15,7 +15,7 @@ struct namespace_path {
 };
 
 /**
- * namespace_resolve() - blocks. References are counted as if the kernel asked, and given back; the
+ * namespace_resolve() - blocks. Nodes are referred to as if the kernel asked, and given back; the
  * kernel sees nothing of it.
  * @out_file: for namespace_file_free().
  * @out_confirmed: false: the backing store does not answer; it is what was last known, and @problem

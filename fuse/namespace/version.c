@@ -135,17 +135,39 @@ static struct node *child_create(struct namespace *ns, struct node *parent, enum
 	return node;
 }
 
-/* May free others, which nothing else stands on. */
-static void keep_young(struct namespace *ns, struct node *node)
+/* What there is no telling about, is whether what is known of it still is so: checked when it was
+ * restored, which is too long ago for who looks it up, and not to be undone by what is older. */
+void version_restored(struct namespace *ns, struct node *node)
+{
+	struct object_version version;
+	char key[NAMES_KEY_MAX + 1];
+
+	node->checked_ns = ns->restored_ns;
+	if (node->kind == NODE_DIRECTORY) {
+		node->ino = version_directory_ino(node->parent, node_name(node), node->name_len);
+		return;
+	}
+	version_of(ns, node, key, &version);
+	node->ino = ino_of(&version);
+	if (node->outdated) /* refused, perhaps */
+		node->refused_ns = ns->restored_ns;
+}
+
+void version_keep(struct namespace *ns, struct node *node)
 {
 	struct node *before = ns->young[ns->young_next];
 
-	node->made_ns = clock_now_ns(ns->settings.clock);
 	node_pin(node);
 	ns->young[ns->young_next] = node;
 	ns->young_next = (ns->young_next + 1) % NAMESPACE_YOUNG;
 	if (before)
 		node_unpin(&ns->nodes, before);
+}
+
+static void keep_young(struct namespace *ns, struct node *node)
+{
+	node->made_ns = clock_now_ns(ns->settings.clock);
+	version_keep(ns, node);
 }
 
 struct node *version_successor(struct namespace *ns, struct node *before)
@@ -162,6 +184,7 @@ struct node *version_successor(struct namespace *ns, struct node *before)
 	node->checked_ns = checked_ns;
 	set_identity(ns, node);
 	keep_young(ns, node);
+	node_record(&ns->nodes, node);
 	return node;
 }
 
@@ -171,7 +194,7 @@ struct node *version_file(struct namespace *ns, struct node *parent, const char 
 	struct node *before = node_child(&ns->nodes, parent, name, name_len);
 	bool same = before && file_is(before, meta);
 	struct node *node = before;
-	bool confirmed = false;
+	bool confirmed, changed = false;
 
 	if (same && before->superseded && !before->outdated) {
 		node = before = version_successor(ns, before);
@@ -193,9 +216,13 @@ struct node *version_file(struct namespace *ns, struct node *parent, const char 
 		set_identity(ns, node);
 		if (before)
 			keep_young(ns, node);
+		changed = true;
 	}
+	changed |= node->mtime_s != meta->mtime_s;
 	node->mtime_s = meta->mtime_s;
 	node->checked_ns = checked_ns;
+	if (changed)
+		node_record(&ns->nodes, node);
 	return node;
 }
 
@@ -225,7 +252,7 @@ void version_gone(struct namespace *ns, struct node *parent, const char *name, s
 	if (!node || node->outdated)
 		return;
 	obsolete(ns, node);
-	node_outdate(node, clock_now_ns(ns->settings.clock));
+	node_outdate(&ns->nodes, node, clock_now_ns(ns->settings.clock));
 }
 
 void version_refused(struct namespace *ns, struct node *node)
@@ -234,7 +261,7 @@ void version_refused(struct namespace *ns, struct node *node)
 		return;
 	obsolete(ns, node);
 	node->refused_ns = node->checked_ns;
-	node_outdate(node, clock_now_ns(ns->settings.clock));
+	node_outdate(&ns->nodes, node, clock_now_ns(ns->settings.clock));
 	listing_forget(ns, node->parent); /* it names the version that is gone */
 	if (node->parent->directory)
 		node->parent->directory->fresh_ns = node->checked_ns;
@@ -274,5 +301,8 @@ void version_attributes(const struct namespace *ns, const struct node *node,
 	out->uid = entry->uid;
 	out->gid = entry->gid;
 	out->attribute_timeout = config->attribute_timeout;
-	out->entry_timeout = time_left(ns, node->checked_ns, config->entry_timeout);
+	if (node->checked_ns > ns->restored_ns)
+		out->entry_timeout = time_left(ns, node->checked_ns, config->entry_timeout);
+	else
+		out->entry_timeout = 0;
 }

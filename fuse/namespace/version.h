@@ -40,6 +40,12 @@ struct node *version_successor(struct namespace *ns, struct node *before);
 struct node *version_directory(struct namespace *ns, struct node *parent, const char *name,
 			       size_t name_len, int entry, uint64_t checked_ns);
 
+/** version_restored() - @node, linked and with its mount entry, is as a former worker knew it. */
+void version_restored(struct namespace *ns, struct node *node);
+
+/** version_keep() - a node that took its name from another is kept for a while. May free others. */
+void version_keep(struct namespace *ns, struct node *node);
+
 /** version_gone() - the name is gone: its node, if there is one, is outdated. */
 void version_gone(struct namespace *ns, struct node *parent, const char *name, size_t name_len);
 

@@ -72,7 +72,7 @@ class Contender:
         try:
             process.wait(STOP_SECONDS_MAX)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise Failed(f"{self.name} did not stop within {STOP_SECONDS_MAX} s") from None
         finally:

@@ -18,7 +18,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../integration"))
-from harness import network  # noqa: E402
+from harness import network, scratch  # noqa: E402
 from machine import Failed, cpu_seconds, run, wait_for  # noqa: E402
 
 COUNT = 24
@@ -103,11 +103,16 @@ class Agent:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [*self.host.inside, "setpriv", "--pdeathsig", "KILL", *self.command()],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory,
+                process_group=0)
+
+    def signal(self, number):
+        """To all of its processes."""
+        os.killpg(self.process.pid, number)
 
     def kill(self):
         if self.process:
-            self.process.kill()
+            self.signal(signal.SIGKILL)
             self.process.wait()
             self.process = None
 
@@ -236,7 +241,7 @@ class Round:
             killed = {}
             for victim in victims:
                 killed[victim.name] = time.monotonic()
-                victim.process.kill()
+                victim.signal(signal.SIGKILL)
             started = min(killed.values())
 
             def noticed(name, started=started):
@@ -286,17 +291,17 @@ class Round:
         paused, ever = {}, set()  # paused: until when
         while now < end:
             for agent in [agent for agent, until in paused.items() if until <= now]:
-                agent.process.send_signal(signal.SIGCONT)
+                agent.signal(signal.SIGCONT)
                 del paused[agent]
             while len(paused) < PAUSED_TOGETHER:
                 agent = dice.choice([each for each in living[:10] if each not in paused])
-                agent.process.send_signal(signal.SIGSTOP)
+                agent.signal(signal.SIGSTOP)
                 paused[agent] = now + dice.uniform(*PAUSE_S)
                 ever.add(agent)
             time.sleep(max(0, min(end, *paused.values()) - now))
             now = time.monotonic()
         for agent in paused:
-            agent.process.send_signal(signal.SIGCONT)
+            agent.signal(signal.SIGCONT)
         time.sleep(TAIL_SECONDS)
         healthy = [agent for agent in living if agent not in ever]
         members, _ = self.deaths(started, healthy)
@@ -319,6 +324,7 @@ def bench_gossip(bench, repetition):
     directory = os.path.join(bench.directory, "gossip")
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory)
+    guard = scratch.guard(directory)
     key = os.urandom(32)
     CenoteAgent.secret_file = os.path.join(directory, "secret")
     CenoteAgent.programs = bench.programs
@@ -342,3 +348,4 @@ def bench_gossip(bench, repetition):
         finally:
             each.close()
             hosts.close()
+    guard.communicate()

@@ -2,7 +2,6 @@
 """cluster_status_test.py - cenote status --cluster: what all members say of themselves, and what is
 said of those that cannot."""
 import json
-import signal
 
 from harness import case, cluster, content, node, reader, scratch
 
@@ -107,7 +106,7 @@ class ClusterStatus(case.Case):
     def test_member_stopped__the_others_are_shown__and_why_it_is_not(self):
         self.start(SLOW)
         self.status(self.members[0])
-        self.members[2].node.signal(signal.SIGSTOP)
+        self.members[2].node.freeze()
         self.addCleanup(self.members[2].node.close)
         found, members = self.status(self.members[0])
         self.assertEqual(found["asked"], 3)
@@ -116,7 +115,7 @@ class ClusterStatus(case.Case):
         self.assertIn("answer", members["n3"]["problem"])
         text = self.members[0].cenote("status", "--cluster").stdout
         self.assertIn("  no answer: ", text)
-        self.members[2].node.signal(signal.SIGCONT)
+        self.members[2].node.thaw()
 
     def test_member_dead__it_is_not_asked(self):
         self.start()

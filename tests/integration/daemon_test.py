@@ -39,6 +39,10 @@ class Daemon(case.Case):
                 return None
         return json.loads(answer) if answer else None
 
+    def wait_told(self, manager, text):
+        """Until the service manager is told @text; it is told of descriptors to keep, too."""
+        wait.until(lambda: text in manager.recv(4096).decode(), BOUND_S, f"it is told {text}")
+
     # --- readiness
 
     def test_start__under_a_service_manager__says_ready_and_stopping(self):
@@ -50,15 +54,15 @@ class Daemon(case.Case):
             each.environment["NOTIFY_SOCKET"] = path
             each.write_config()
             each.launch()
-            self.assertIn("READY=1", manager.recv(4096).decode())
+            self.wait_told(manager, "READY=1")
             # Whoever was told may read at once.
             self.assertEqual(reader.read("sha256", each.mount / "object"),
                              content.sha256(self.data))
             each.signal(signal.SIGHUP)
-            self.assertIn("RELOADING=1", manager.recv(4096).decode())
-            self.assertIn("READY=1", manager.recv(4096).decode())
+            self.wait_told(manager, "RELOADING=1")
+            self.wait_told(manager, "READY=1")
             each.signal(signal.SIGTERM)
-            self.assertIn("STOPPING=1", manager.recv(4096).decode())
+            self.wait_told(manager, "STOPPING=1")
             self.assertEqual(each.wait_ended(), 0)
 
     def test_start__run_directory_in_use__is_refused_and_names_the_other(self):

@@ -2,7 +2,6 @@
 """drain_test.py - a node hands over what it has and leaves: S3 sees nothing of it, reads go on, and
 what stands in the way is said."""
 import json
-import signal
 import subprocess
 
 from harness import case, cluster, content, node, reader, scratch
@@ -179,7 +178,7 @@ class Drain(case.Case):
 
     def begin_stuck(self, leaver, victim, seen_by):
         """A drain that cannot end, as one of the new owners stands still."""
-        victim.node.signal(signal.SIGSTOP)
+        victim.node.freeze()
         self.addCleanup(victim.node.close)
         command = self.begin_leave(leaver)
         self.wait_state(seen_by, leaver, "leaving")
@@ -230,7 +229,7 @@ class Drain(case.Case):
         self.assertEqual(command.returncode, 1)
         self.assertIn("told to leave", problem)
         self.assertEqual(leaver.states()["n3"], "left")
-        victim.node.signal(signal.SIGCONT)
+        victim.node.thaw()
         self.check(self.begin(first), "one that is left")
 
     def test_drain__join_meanwhile__stays(self):
@@ -242,7 +241,7 @@ class Drain(case.Case):
         self.wait_state(first, leaver, "alive")
         command.communicate(timeout=DRAIN_S)
         self.assertEqual(command.returncode, 1)
-        victim.node.signal(signal.SIGCONT)
+        victim.node.thaw()
         self.check(self.begin(first), "after it stayed")
 
 

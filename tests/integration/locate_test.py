@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """locate_test.py - cenote locate: who owns the blocks of a file, and who has them."""
 import json
-import signal
 
 from harness import case, cluster, content, node, reader, scratch
 
@@ -192,7 +191,7 @@ class Locate(case.Case):
         self.read(self.members[0])
         _, before = self.locate(self.members[0])
         self.addCleanup(self.members[2].node.close)
-        self.members[2].node.signal(signal.SIGSTOP)
+        self.members[2].node.freeze()
         found, nodes = self.locate(self.members[0])
         self.assertTrue(nodes["n3"]["problem"])
         self.assertEqual(nodes["n3"]["owned_bytes"], before["n3"]["owned_bytes"])
@@ -200,7 +199,7 @@ class Locate(case.Case):
         for name in ("n1", "n2"):
             self.assertEqual(nodes[name]["held_bytes"], nodes[name]["owned_bytes"])
         self.assertEqual(found["size"], SIZE)
-        self.members[2].node.signal(signal.SIGCONT)
+        self.members[2].node.thaw()
 
     def test_s3_is_down__a_version_that_is_known_is_located(self):
         proxy = self.make_proxy()

@@ -5,7 +5,6 @@ members` on each node shows them."""
 import json
 import os
 import shutil
-import signal
 import subprocess
 import threading
 
@@ -191,9 +190,9 @@ class Membership(case.Case):
         made = self.make_cluster(3, {"gossip.swim.probe_interval": "5 s"})
         n1, _, n3 = made.members
         added = n1.cenote("keys", "add").stdout.split()[1]
-        n3.node.signal(signal.SIGSTOP)
+        n3.node.freeze()
         done = n1.cenote("keys", "use", added, good=False)
-        n3.node.signal(signal.SIGCONT)
+        n3.node.thaw()
         self.assertEqual(done.returncode, 1)
         self.assertIn("nothing was changed", done.stderr)
         self.assertIn("n3", done.stdout)

@@ -97,13 +97,13 @@ class Passthrough(case.Case):
         handle = self.open(node)
         reads = node.counter("fuse", "reads")
         self.assertEqual(os.fstat(handle).st_ino, ino)
-        node.signal(signal.SIGSTOP)
+        node.freeze()
         try:
             self.assertEqual(content.sha256(self.read(handle)), content.sha256(self.data))
             self.assertEqual(os.pread(handle, 4096, SIZE - 5), self.data[-5:])
             self.assertEqual(os.pread(handle, 1, SIZE), b"")
         finally:
-            node.signal(signal.SIGCONT)
+            node.thaw()
         self.assertEqual(node.counter("fuse", "reads"), reads)
         self.assertEqual(node.counter("fuse", "backing_files"), 1)
         self.assertEqual(node.counter("fuse", "passthrough_bytes"), SIZE)
@@ -281,11 +281,11 @@ class Passthrough(case.Case):
         node.wait_until(lambda: not self.state(node)["used"], 30, "the setting is taken over")
         self.assertEqual(self.state(node)["reason"], "mount.passthrough is off")
         node.wait_until(lambda: self.opens_directly(node), 60, "an open goes the ordinary way")
-        node.signal(signal.SIGSTOP)
+        node.freeze()
         try:
             self.assertEqual(self.read(handle), self.data)
         finally:
-            node.signal(signal.SIGCONT)
+            node.thaw()
         self.assertEqual(node.counter("fuse", "errors"), 0)
 
     def opens_directly(self, node):
@@ -356,13 +356,13 @@ class Sizes(case.Case):
                         60, "all are verified")
         for name, expected in data.items():
             handle = os.open(node.mount / name, os.O_RDONLY)
-            node.signal(signal.SIGSTOP)
+            node.freeze()
             try:
                 found = hashlib.sha256()
                 for off in range(0, len(expected) + 1, 65536):
                     found.update(os.pread(handle, 65536, off))
             finally:
-                node.signal(signal.SIGCONT)
+                node.thaw()
                 os.close(handle)
             self.assertEqual(found.hexdigest(), content.sha256(expected))
         self.assertEqual(node.counter("fuse", "opens_passthrough"), len(sizes))

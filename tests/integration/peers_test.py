@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """peers_test.py - several nodes as one cache: every block comes from S3 once, whoever reads it; and
 what happens to the readers when nodes come, go, die or stop."""
-import signal
 
 from harness import case, cluster, content, network, node, reader, scratch
 
@@ -156,11 +155,11 @@ class Peers(case.Case):
         self.start(3)
         readers = [self.begin(member) for member in self.members[:2]]
         self.members[0].node.wait_counter("peers", "fetched_bytes", BIG_PART)
-        self.members[2].node.signal(signal.SIGSTOP)
+        self.members[2].node.freeze()
         self.addCleanup(self.members[2].node.close)
         for each in readers:
             self.check(each, "while an owner is stopped")
-        self.members[2].node.signal(signal.SIGCONT)
+        self.members[2].node.thaw()
 
     def test_all_killed__started_again__the_ssds_serve(self):
         self.start(3)

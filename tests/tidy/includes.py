@@ -27,9 +27,10 @@ USES = {
 }
 # A room's public header is named like the room, with these exceptions. The fabric is open at two
 # doors, the wire and the membership, and at what both need to know of the cluster; the cache at two,
-# its own and its peers'. What nodes ask each other for is the window's, and the peers' too.
+# its own and its peers'. The mount's keeper is a program of its own, and the worker has a link to it.
+# What nodes ask each other for is the window's, and the peers' too.
 PUBLIC = {
-    "fuse": ("fuse/mount.h",),
+    "fuse": ("fuse/mount.h", "fuse/keeper/keeper.h", "fuse/keeper/link.h", "fuse/keeper/board.h"),
     "cache": ("cache/cache.h", "cache/peer/peers.h"),
     "cache/peer": ("cache/peer/peers.h", "cache/peer/fetch.h"),
     "cache/window": ("cache/window/window.h", "cache/window/directory.h", "cache/window/key.h"),
@@ -39,7 +40,7 @@ PUBLIC = {
     "fabric/gossip": ("fabric/gossip/membership.h",),
 }
 INNER_ROOMS = ("cache/peer", "cache/placement", "cache/store", "cache/window", "fabric/auth",
-               "fabric/gossip", "fabric/transport")
+               "fabric/gossip", "fabric/transport", "fuse/ledger")
 # What is made for tests of other rooms: the transport that stays in the process.
 FOR_TESTS = ("fabric/transport/loop.h",)
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)

@@ -15,9 +15,19 @@
 #define ANSWER_MS 10000
 
 const struct command *const commands[] = {
-	&command_status,  &command_check, &command_config,  &command_flush,
-	&command_members, &command_join,  &command_leave,   &command_keys,
-	&command_locate,  &command_help,  &command_version, NULL,
+	&command_status,
+	&command_check,
+	&command_config,
+	&command_flush,
+	&command_members,
+	&command_join,
+	&command_leave,
+	&command_keys,
+	&command_locate,
+	&command_upgrade,
+	&command_help,
+	&command_version,
+	NULL,
 };
 
 const struct command *command_find(const char *name)

@@ -37,6 +37,7 @@ extern const struct command command_join;
 extern const struct command command_leave;
 extern const struct command command_keys;
 extern const struct command command_locate;
+extern const struct command command_upgrade;
 extern const struct command command_help;
 extern const struct command command_version;
 

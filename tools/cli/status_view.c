@@ -66,6 +66,53 @@ static void header_print(const struct view *view)
 		       text(view->report, "config"));
 }
 
+/* Why the last worker ended, when its keeper did not say it in words. */
+static void end_print(const struct view *view, const json_t *keeper)
+{
+	const char *reason = text(keeper, "reason"), *end = text(keeper, "end");
+	uint64_t code = number(keeper, "end_code");
+
+	if (*reason)
+		terminal_print(view->terminal, TERMINAL_PLAIN, ": %s", reason);
+	else if (strcmp(end, "signal") == 0)
+		terminal_print(view->terminal, TERMINAL_PLAIN, ": ended by signal %" PRIu64, code);
+	else if (strcmp(end, "exit") == 0)
+		terminal_print(view->terminal, TERMINAL_PLAIN, ": ended with status %" PRIu64,
+			       code);
+	else if (strcmp(end, "hang") == 0)
+		terminal_print(view->terminal, TERMINAL_PLAIN, ": it hung");
+	else if (strcmp(end, "upgrade") == 0)
+		terminal_print(view->terminal, TERMINAL_PLAIN, ": an upgrade");
+}
+
+/* Who keeps the mount when this process dies, and how often that was needed. */
+static void keeper_print(const struct view *view)
+{
+	const json_t *keeper = json_object_get(view->report, "keeper");
+	uint64_t restarts = number(keeper, "restarts");
+	char count[TERMINAL_TEXT_MAX], age[TERMINAL_TEXT_MAX];
+
+	if (json_is_null(keeper))
+		terminal_print(
+			view->terminal, TERMINAL_WARN,
+			"not kept: without cenoted, the end of this process ends open files\n");
+	if (!json_is_object(keeper))
+		return;
+	terminal_print(view->terminal, TERMINAL_PLAIN, "kept by %" PRIu64 ", ",
+		       number(keeper, "pid"));
+	if (restarts == 0) {
+		terminal_print(view->terminal, TERMINAL_PLAIN, "no restarts");
+	} else {
+		terminal_print(view->terminal, TERMINAL_WARN, "%s restart%s",
+			       text_count(restarts, count), restarts == 1 ? "" : "s");
+		terminal_print(view->terminal, TERMINAL_PLAIN, ", the last %s ago",
+			       text_duration(number(keeper, "end_age_ns"), age));
+		end_print(view, keeper);
+	}
+	terminal_print(view->terminal, TERMINAL_WARN, "%s%s\n",
+		       *text(keeper, "resend_reason") ? "; " : "", text(keeper, "resend_reason"));
+}
+
 static const json_t *backing_find(const struct view *view, const char *id)
 {
 	const json_t *backings = json_object_get(view->report, "backings");
@@ -396,6 +443,7 @@ void status_view_print(const json_t *report, const json_t *before, const struct 
 		view.interval_s = (double)(number(report, "time_ns") - number(before, "time_ns")) /
 				  (double)NS_PER_S;
 	header_print(&view);
+	keeper_print(&view);
 	mount_print(&view);
 	cluster_print(&view);
 	space_print(&view);

@@ -431,6 +431,7 @@ char *cluster_answer(const struct daemon_rooms *rooms, const struct control_requ
 	case CONTROL_CLUSTER:
 	case CONTROL_LOCATE:
 	case CONTROL_MESH:
+	case CONTROL_UPGRADE:
 	case CONTROL_COMMAND_COUNT:
 		break;
 	}

@@ -1,13 +1,16 @@
 /*
  * daemon.c - the life of the daemon.
  *
- *	create  instance -> cluster -> backing stores -> cache -> peers -> mount      READY=1
- *	        -> tasks, control socket -> the cluster is told
- *	run     waits on signals and on the mount; SIGHUP: reload
+ *	create  config -> (a standby looks around and waits for its turn) -> instance
+ *	        -> rooms: cluster -> backing stores -> cache -> peers -> mount        READY=1
+ *	        -> tasks, control socket -> the cluster is told -> the keeper gets what it keeps
+ *	run     waits on signals, the keeper and the mount; SIGHUP: reload
  *	stop    tasks are cancelled -> the cluster is told                            STOPPING=1
  *	        -> mount (answers the reads in hand, unmounts) -> control socket
  *	        -> peers (nobody reads our memory any more) -> tasks -> cluster
  *	        -> cache commits to the SSD -> mount -> backing stores -> cache's memory
+ *	leave   as stop, for another program to go on: the mount stays, and the process ends behind
+ *	        the commit
  *
  * Peers are served until the reads in hand are answered, and the cluster is told before, so that
  * they wait for a member that restarts. The cache's memory goes last: a fetch lands in it until its
@@ -27,7 +30,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mount.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -35,40 +37,14 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/thread.h"
-#include "tools/daemon/cluster.h"
-#include "tools/daemon/instance.h"
+#include "fuse/keeper/link.h"
+#include "tools/daemon/inside.h"
+#include "tools/daemon/kept.h"
 #include "tools/daemon/process.h"
 #include "tools/daemon/reload.h"
-#include "tools/daemon/rooms.h"
-#include "tools/daemon/server.h"
-#include "tools/daemon/tasks.h"
-#include "tools/mounted.h"
+#include "tools/daemon/upgrade.h"
 
-enum stop_phase {
-	STOP_ANSWERING,	 /* waits for reads in hand, then for the last writes to the SSD */
-	STOP_LETTING_GO, /* all is safe; waits for backing stores to give requests back */
-	STOP_DONE,
-};
-
-struct daemon {
-	struct daemon_rooms rooms;
-	struct settings *started; /* rooms.settings, owned */
-	struct settings *current; /* with the live changes since; may be @started */
-	struct instance instance;
-	struct server *server;
-	unsigned backings_up;
-	int signals;		/* signalfd */
-	int progressed;		/* eventfd: stop_phase has changed */
-	_Atomic int stop_phase; /* enum stop_phase */
-	pthread_t stop_thread;
-	uint64_t stop_deadline_ns; /* CLOCK_NEVER while running */
-	pthread_mutex_t cache_lock;
-	bool cache_stopped; /* guarded by cache_lock */
-};
-
-#define STOP_WRITING_NS	   (20 * NS_PER_S) /* what the last writes get beyond the others' times */
-#define STOP_LETTING_GO_NS (2 * NS_PER_S)
+#define REVIVE_PAUSE_NS NS_PER_S
 
 static int signals_block(int *out_fd)
 {
@@ -95,13 +71,17 @@ static int settings_read(struct daemon *daemon, const char *config_path, char *p
 	daemon->started = calloc(1, sizeof(*daemon->started));
 	if (!daemon->started)
 		return -ENOMEM;
-	error = settings_load(config_path, daemon->started, problem, problem_size);
+	error = kept_settings_load(daemon->rooms.link, config_path,
+				   link_standby(daemon->rooms.link), daemon->started, problem,
+				   problem_size);
 	if (error)
 		goto free_settings;
-	/* Absolute: SIGHUP reads the same file wherever we are then. */
+	/* Absolute: SIGHUP reads the same file wherever we are then. What is kept needs none. */
 	daemon->rooms.config_path = realpath(config_path, NULL);
+	if (!daemon->rooms.config_path)
+		daemon->rooms.config_path = strdup(config_path);
 	if (!daemon->rooms.config_path) {
-		error = -ENOENT; /* it was there a moment ago */
+		error = -ENOMEM;
 		settings_free(daemon->started);
 		goto free_settings;
 	}
@@ -130,114 +110,89 @@ static void settings_drop(struct daemon *daemon)
 	free(daemon->rooms.config_path);
 }
 
-static void backings_destroy(struct daemon *daemon)
+/* Of a standby: whether it would do; then until it is its turn. Return: 0; -ECANCELED with what is
+ * in @problem already said. */
+static int turn_wait(struct daemon *daemon, char *problem, size_t problem_size)
 {
-	while (daemon->backings_up > 0)
-		backing_destroy(daemon->rooms.backings[--daemon->backings_up]);
-	free(daemon->rooms.backings);
-	daemon->rooms.backings = NULL;
-}
-
-static int backings_create(struct daemon *daemon, char *problem, size_t problem_size)
-{
-	const struct settings *settings = daemon->started;
-
-	daemon->rooms.backings = calloc(settings->backings.count, sizeof(struct backing *));
-	if (!daemon->rooms.backings)
-		return -ENOMEM;
-	for (unsigned i = 0; i < settings->backings.count; i++) {
-		const struct backing_config *config = settings_backing(settings, i);
-		int error = backing_create(config, daemon->rooms.clock, &daemon->rooms.backings[i],
-					   problem, problem_size);
-
-		if (error) {
-			backings_destroy(daemon);
-			return error;
-		}
-		daemon->backings_up++;
-	}
-	return 0;
-}
-
-static int rooms_start(struct daemon *daemon, char *problem, size_t problem_size)
-{
-	struct daemon_rooms *rooms = &daemon->rooms;
-	const struct settings *settings = daemon->started;
+	struct link *link = daemon->rooms.link;
 	int error;
 
-	error = cluster_create(rooms, problem, problem_size);
+	if (!link_standby(link))
+		return 0;
+	error = kept_look(link, daemon->rooms.config_path, daemon->started, problem, problem_size);
+	if (error)
+		log_error("daemon.standby", "problem=\"%s\"", problem);
+	else
+		log_notice("daemon.standby", "version=" CENOTE_VERSION " effect=\"waits for its "
+					     "turn\"");
+	return link_standby_wait(link, error ? problem : NULL);
+}
+
+static void keeper_tell(struct daemon *daemon)
+{
+	link_watch(daemon->rooms.link, daemon->current->mount.hang_after,
+		   daemon->started->node.core_dumps);
+	link_serving(daemon->rooms.link);
+}
+
+static int daemon_begin(struct daemon *daemon, bool standby, char *problem, size_t problem_size)
+{
+	const struct settings_node *node = &daemon->started->node;
+	struct daemon_rooms *rooms = &daemon->rooms;
+	bool in_force = link_is_kept(rooms->link, "config");
+	int error;
+
+	error = kept_instance_claim(rooms->link, node->run_dir, &daemon->instance, problem,
+				    problem_size);
 	if (error)
 		return error;
-	error = backings_create(daemon, problem, problem_size);
-	if (error)
-		goto destroy_cluster;
-	error = cache_create(&settings->cache, rooms->clock, &rooms->cache, problem, problem_size);
-	if (error)
-		goto destroy_backings;
-	error = cluster_peers_create(rooms, problem, problem_size);
-	if (error)
-		goto stop_cache;
-	error = mount_create(&settings->mount, rooms->cache,
-			     rooms->peers ? peers_backings(rooms->peers) : rooms->backings,
-			     settings->backings.count, rooms->clock, &rooms->mount, problem,
-			     problem_size);
-	if (error)
-		goto stop_peers;
-	error = tasks_create(rooms, &rooms->tasks);
-	if (error)
-		goto stop_mount;
-	error = server_create(settings->node.run_dir, rooms, &daemon->server, problem,
-			      problem_size);
-	if (error)
-		goto stop_tasks;
-	error = cluster_start(rooms);
-	if (error)
-		goto destroy_server;
+	if (standby || !in_force)
+		kept_settings_keep(rooms->link, rooms->config_path);
+	log_notice("daemon.start", "version=" CENOTE_VERSION " node=%s config=%s", rooms->node_name,
+		   rooms->config_path);
+	error = rooms_start(rooms, problem, problem_size);
+	if (error) {
+		if (link_is_kept(rooms->link, "connection.0"))
+			instance_leave(&daemon->instance);
+		else
+			instance_release(&daemon->instance);
+		return error;
+	}
+	kept_rooms_keep(rooms);
+	keeper_tell(daemon);
 	return 0;
-destroy_server:
-	server_destroy(daemon->server);
-stop_tasks:
-	tasks_stop(rooms->tasks);
-	tasks_destroy(rooms->tasks);
-stop_mount:
-	mount_stop(rooms->mount, 0);
-	mount_destroy(rooms->mount);
-stop_peers:
-	peers_stop(rooms->peers);
-stop_cache:
-	cache_stop(rooms->cache);
-destroy_backings:
-	backings_destroy(daemon);
-	peers_destroy(rooms->peers);
-	cache_destroy(rooms->cache);
-destroy_cluster:
-	cluster_destroy(rooms);
-	return error;
 }
 
 static int daemon_start(struct daemon *daemon, const char *config_path, char *problem,
 			size_t problem_size)
 {
+	bool standby;
 	int error;
 
-	error = settings_read(daemon, config_path, problem, problem_size);
+	error = link_open(&daemon->rooms.link, problem, problem_size);
 	if (error)
 		return error;
+	standby = link_standby(daemon->rooms.link);
+	error = upgrade_create(&daemon->rooms.upgrade);
+	if (error)
+		goto close_link;
+	error = settings_read(daemon, config_path, problem, problem_size);
+	if (error) {
+		if (standby)
+			link_standby_wait(daemon->rooms.link, problem);
+		goto destroy_upgrade;
+	}
 	process_prepare(daemon->started->node.core_dumps);
-	error = instance_claim(daemon->started->node.run_dir, &daemon->instance, problem,
-			       problem_size);
-	if (error)
-		goto drop_settings;
-	log_notice("daemon.start", "version=" CENOTE_VERSION " node=%s config=%s",
-		   daemon->rooms.node_name, daemon->rooms.config_path);
-	error = rooms_start(daemon, problem, problem_size);
-	if (error)
-		goto release_instance;
-	return 0;
-release_instance:
-	instance_release(&daemon->instance);
-drop_settings:
+	error = turn_wait(daemon, problem, problem_size);
+	if (!error)
+		error = daemon_begin(daemon, standby, problem, problem_size);
+	if (!error)
+		return 0;
 	settings_drop(daemon);
+destroy_upgrade:
+	upgrade_destroy(daemon->rooms.upgrade);
+close_link:
+	link_close(daemon->rooms.link);
 	return error;
 }
 
@@ -252,7 +207,7 @@ int daemon_create(const char *config_path, struct daemon **out_daemon, char *pro
 		return -ENOMEM;
 	daemon->rooms.clock = clock_system();
 	daemon->rooms.started_ns = clock_now_ns(daemon->rooms.clock);
-	daemon->stop_deadline_ns = CLOCK_NEVER;
+	daemon->stop_deadline_ns = daemon->revive_ns = CLOCK_NEVER;
 	pthread_mutex_init(&daemon->cache_lock, NULL);
 	error = signals_block(&daemon->signals);
 	if (error)
@@ -276,108 +231,11 @@ free_daemon:
 	return error;
 }
 
-static void cache_stop_once(struct daemon *daemon)
-{
-	pthread_mutex_lock(&daemon->cache_lock);
-	if (!daemon->cache_stopped)
-		cache_stop(daemon->rooms.cache);
-	daemon->cache_stopped = true;
-	pthread_mutex_unlock(&daemon->cache_lock);
-}
-
-static void stop_progress(struct daemon *daemon, enum stop_phase phase)
-{
-	atomic_store(&daemon->stop_phase, phase);
-	CHECK(eventfd_write(daemon->progressed, 1) == 0);
-}
-
-static void rooms_stop(struct daemon *daemon)
-{
-	tasks_cancel(daemon->rooms.tasks);
-	cluster_stop(&daemon->rooms);
-	mount_stop(daemon->rooms.mount, daemon->current->node.stop_timeout);
-	server_destroy(daemon->server);
-	peers_stop(daemon->rooms.peers);
-	tasks_stop(daemon->rooms.tasks);
-	tasks_destroy(daemon->rooms.tasks);
-	cluster_destroy(&daemon->rooms);
-	sd_notify(0, "STATUS=writing the last blocks to the SSD");
-	cache_stop_once(daemon);
-	stop_progress(daemon, STOP_LETTING_GO);
-	mount_destroy(daemon->rooms.mount);
-	backings_destroy(daemon);
-	peers_destroy(daemon->rooms.peers);
-	cache_destroy(daemon->rooms.cache);
-}
-
-static void *stop_main(void *argument)
-{
-	struct daemon *daemon = argument;
-
-	rooms_stop(daemon);
-	stop_progress(daemon, STOP_DONE);
-	return NULL;
-}
-
-static bool is_stopping(const struct daemon *daemon)
-{
-	return daemon->stop_deadline_ns != CLOCK_NEVER;
-}
-
-static void stop_begin(struct daemon *daemon, const char *reason)
-{
-	uint64_t now_ns = clock_now_ns(daemon->rooms.clock);
-
-	log_notice("daemon.stop", "reason=\"%s\"", reason);
-	sd_notify(0, "STOPPING=1\nSTATUS=answering the last reads");
-	atomic_store(&daemon->rooms.state, DAEMON_STOPPING);
-	daemon->stop_deadline_ns = clock_after_ns(
-		now_ns, daemon->started->gossip.leave_timeout + daemon->current->node.stop_timeout +
-				STOP_WRITING_NS);
-	if (thread_start(&daemon->stop_thread, "stop", stop_main, daemon) != 0) {
-		stop_main(daemon);
-		daemon->stop_thread = pthread_self();
-	}
-}
-
-static void end_log(const struct daemon *daemon)
-{
-	uint64_t uptime_ns = clock_now_ns(daemon->rooms.clock) - daemon->rooms.started_ns;
-
-	log_notice("daemon.end", "uptime_s=%llu", (unsigned long long)(uptime_ns / NS_PER_S));
-}
-
-/* Only what is ours: after our mount another one, below it, may have come to light there. */
-static void mount_detach(const struct daemon *daemon)
-{
-	char type[64];
-
-	mounted_type(daemon->started->mount.path, type, sizeof(type));
-	if (strcmp(type, MOUNTED_TYPE_OURS) == 0)
-		umount2(daemon->started->mount.path, MNT_DETACH);
-}
-
-/* Readers that still wait get an error from the cache, or from the kernel when we are gone. A mount
- * that only fusermount3 can take away stays; the next start takes it off. */
-static _Noreturn void stop_cut_short(struct daemon *daemon, const char *reason)
-{
-	log_warning("daemon.stop", "reason=\"%s\" effect=\"%s\"", reason,
-		    atomic_load(&daemon->stop_phase) == STOP_ANSWERING
-			    ? "reads in hand end with an error"
-			    : "requests to backing stores are dropped");
-	pthread_detach(daemon->stop_thread);
-	mount_detach(daemon);
-	cache_stop_once(daemon);
-	end_log(daemon);
-	instance_release(&daemon->instance);
-	_exit(EXIT_SUCCESS);
-}
-
 static void stop_signal(struct daemon *daemon, uint32_t number)
 {
-	if (is_stopping(daemon))
-		stop_cut_short(daemon, "told again");
-	stop_begin(daemon, number == SIGINT ? "SIGINT" : "SIGTERM");
+	if (daemon_stopping(daemon))
+		daemon_stop_cut_short(daemon, "told again");
+	daemon_stop_begin(daemon, number == SIGINT ? "SIGINT" : "SIGTERM");
 }
 
 static void notify_ready(const struct daemon *daemon)
@@ -386,74 +244,171 @@ static void notify_ready(const struct daemon *daemon)
 		   daemon->started->mount.entries.count);
 }
 
-/* Return: false when the stop is done. */
-static bool progress_handle(struct daemon *daemon)
-{
-	uint64_t letting_go_ns =
-		clock_after_ns(clock_now_ns(daemon->rooms.clock), STOP_LETTING_GO_NS);
-	eventfd_t count;
-
-	eventfd_read(daemon->progressed, &count);
-	if (letting_go_ns < daemon->stop_deadline_ns)
-		daemon->stop_deadline_ns = letting_go_ns;
-	return atomic_load(&daemon->stop_phase) != STOP_DONE;
-}
-
 static void daemon_reload(struct daemon *daemon)
 {
-	if (is_stopping(daemon))
+	const char *another;
+
+	if (daemon_stopping(daemon))
 		return;
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
 		   (unsigned long long)(clock_now_ns(daemon->rooms.clock) / 1000));
-	reload(&daemon->rooms, &daemon->current);
+	if (reload(&daemon->rooms, &daemon->current) == 0) {
+		/* What needs a restart is in force after a death, too, but not another place. */
+		if (kept_same_place(daemon->started, daemon->current, &another))
+			kept_settings_keep(daemon->rooms.link, daemon->rooms.config_path);
+		link_watch(daemon->rooms.link, daemon->current->mount.hang_after,
+			   daemon->started->node.core_dumps);
+	}
 	notify_ready(daemon);
 }
 
+static void signal_take(struct daemon *daemon, uint32_t number)
+{
+	if (number == SIGHUP)
+		daemon_reload(daemon);
+	else if (!daemon->leaving)
+		stop_signal(daemon, number);
+}
+
+/* What is sent to us and to the keeper, as a terminal does, must not count twice. */
 static void signals_handle(struct daemon *daemon)
 {
+	int keeper = link_keeper_pid(daemon->rooms.link);
 	struct signalfd_siginfo info;
 
 	while (read(daemon->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		if (info.ssi_signo == SIGHUP)
-			daemon_reload(daemon);
+		if (keeper == 0)
+			signal_take(daemon, info.ssi_signo);
 		else
-			stop_signal(daemon, info.ssi_signo);
+			log_info(
+				"daemon.signal",
+				"signal=%u effect=\"none: the keeper, pid %d, passes on what it is "
+				"sent\"",
+				info.ssi_signo, keeper);
 	}
 }
 
-/* Milliseconds until a stop takes too long; -1 while there is none. */
+/* --- the keeper */
+
+static void keeper_revive(struct daemon *daemon)
+{
+	int error;
+
+	daemon->revive_ns = CLOCK_NEVER;
+	if (daemon_stopping(daemon))
+		return;
+	error = link_revive(daemon->rooms.link);
+	if (error) {
+		log_error("daemon.keeper",
+			  "problem=\"the keeper is gone, and another one cannot be "
+			  "started: %s\"",
+			  error_text(error));
+		daemon->revive_ns =
+			clock_after_ns(clock_now_ns(daemon->rooms.clock), REVIVE_PAUSE_NS);
+		return;
+	}
+	log_warning("daemon.keeper",
+		    "problem=\"the keeper was gone\" effect=\"started another one, "
+		    "pid %d\"",
+		    link_keeper_pid(daemon->rooms.link));
+	error = instance_name(&daemon->instance, link_keeper_pid(daemon->rooms.link));
+	if (error)
+		log_warning("daemon.keeper", "error=\"%s\"", error_text(error));
+}
+
+static void upgrade_ask(struct daemon *daemon)
+{
+	char program[UPGRADE_PROGRAM_MAX];
+	int error;
+
+	if (!upgrade_take(daemon->rooms.upgrade, program))
+		return;
+	error = daemon_stopping(daemon) ? -ECANCELED : link_upgrade(daemon->rooms.link, program);
+	if (error)
+		upgrade_end(daemon->rooms.upgrade, UPGRADE_REFUSED, error_text(error));
+}
+
+static void leave_begin(struct daemon *daemon)
+{
+	upgrade_end(daemon->rooms.upgrade, UPGRADE_LEAVING, "");
+	if (daemon_stopping(daemon))
+		return;
+	daemon->leaving = true;
+	daemon_stop_begin(daemon, "an upgrade");
+}
+
+static void keeper_hear(struct daemon *daemon)
+{
+	char problem[LINK_PROBLEM_MAX];
+	int number;
+
+	for (;;) {
+		switch (link_poll(daemon->rooms.link, &number, problem)) {
+		case LINK_NOTHING:
+			return;
+		case LINK_KEEPER_GONE:
+			keeper_revive(daemon);
+			return;
+		case LINK_SIGNAL:
+			signal_take(daemon, (uint32_t)number);
+			break;
+		case LINK_UPGRADE_REFUSED:
+			upgrade_end(daemon->rooms.upgrade, UPGRADE_REFUSED, problem);
+			break;
+		case LINK_UPGRADE_AGREED:
+			leave_begin(daemon);
+			break;
+		}
+	}
+}
+
+/* Milliseconds until a stop takes too long, or a keeper is to be started; -1: neither. */
 static int run_timeout(const struct daemon *daemon)
 {
 	uint64_t now_ns = clock_now_ns(daemon->rooms.clock);
+	uint64_t due_ns = daemon->stop_deadline_ns < daemon->revive_ns ? daemon->stop_deadline_ns
+								       : daemon->revive_ns;
 
-	if (!is_stopping(daemon))
+	if (due_ns == CLOCK_NEVER)
 		return -1;
+	return due_ns > now_ns ? (int)((due_ns - now_ns) / NS_PER_MS) + 1 : 0;
+}
+
+static void run_due(struct daemon *daemon)
+{
+	uint64_t now_ns = clock_now_ns(daemon->rooms.clock);
+
 	if (now_ns >= daemon->stop_deadline_ns)
-		return 0;
-	return (int)((daemon->stop_deadline_ns - now_ns) / NS_PER_MS) + 1;
+		daemon_stop_cut_short(daemon, "took too long");
+	if (now_ns >= daemon->revive_ns)
+		keeper_revive(daemon);
 }
 
 /* Return: false when the stop is done. */
 static bool run_once(struct daemon *daemon)
 {
-	bool stopping = is_stopping(daemon);
 	struct pollfd pollfds[] = {
 		{ .fd = daemon->signals, .events = POLLIN },
 		{ .fd = daemon->progressed, .events = POLLIN },
-		{ .fd = stopping ? -1 : mount_ended(daemon->rooms.mount), .events = POLLIN },
+		{ .fd = daemon_stopping(daemon) ? -1 : mount_ended(daemon->rooms.mount),
+		  .events = POLLIN },
+		{ .fd = link_fd(daemon->rooms.link), .events = POLLIN },
+		{ .fd = upgrade_fd(daemon->rooms.upgrade), .events = POLLIN },
 	};
-	int ready = poll(pollfds, ARRAY_COUNT(pollfds), run_timeout(daemon));
 
-	if (ready < 0)
+	if (poll(pollfds, ARRAY_COUNT(pollfds), run_timeout(daemon)) < 0)
 		return true;
-	if (ready == 0)
-		stop_cut_short(daemon, "took too long");
-	if (pollfds[1].revents && !progress_handle(daemon))
+	if (pollfds[1].revents && !daemon_stop_progressed(daemon))
 		return false;
 	if (pollfds[0].revents)
 		signals_handle(daemon);
-	if (pollfds[2].revents && !is_stopping(daemon))
-		stop_begin(daemon, "the mount was unmounted from outside");
+	if (pollfds[2].revents && !daemon_stopping(daemon))
+		daemon_stop_begin(daemon, "the mount was unmounted from outside");
+	if (pollfds[3].revents)
+		keeper_hear(daemon);
+	if (pollfds[4].revents)
+		upgrade_ask(daemon);
+	run_due(daemon);
 	return true;
 }
 
@@ -469,12 +424,18 @@ void daemon_run(struct daemon *daemon)
 		;
 	if (!pthread_equal(daemon->stop_thread, pthread_self()))
 		pthread_join(daemon->stop_thread, NULL);
+	if (daemon->leaving) {
+		daemon_end_log(daemon);
+		_exit(EXIT_SUCCESS);
+	}
 }
 
 void daemon_destroy(struct daemon *daemon)
 {
-	end_log(daemon);
+	daemon_end_log(daemon);
 	instance_release(&daemon->instance);
+	upgrade_destroy(daemon->rooms.upgrade);
+	link_close(daemon->rooms.link);
 	settings_drop(daemon);
 	pthread_mutex_destroy(&daemon->cache_lock);
 	close(daemon->progressed);

@@ -11,7 +11,8 @@ struct daemon;
 /**
  * daemon_create() - reads the config, claims the run directory, starts every room; the mount is
  * there on return.
- * Return: 0, or an error with @problem saying what to do. Nothing is left behind then.
+ * Return: 0, or an error with @problem saying what to do. Nothing is left behind then, but what the
+ * keeper keeps. -ECANCELED: this process was to take over, and is not needed.
  */
 int daemon_create(const char *config_path, struct daemon **out_daemon, char *problem,
 		  size_t problem_size);

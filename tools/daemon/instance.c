@@ -51,15 +51,28 @@ static int lock_refused(int fd, const char *path, char *problem, size_t problem_
 	return -EBUSY;
 }
 
-static int pid_write(int fd)
+static int pid_write(int fd, pid_t pid)
 {
-	char pid[16];
-	int len = snprintf(pid, sizeof(pid), "%d\n", getpid());
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d\n", pid);
 
-	if (ftruncate(fd, 0) != 0)
-		return -errno;
-	if (pwrite(fd, pid, (size_t)len, 0) != len)
+	if (pwrite(fd, text, (size_t)len, 0) != len)
 		return errno ? -errno : -EIO;
+	return ftruncate(fd, len) == 0 ? 0 : -errno;
+}
+
+int instance_name(const struct instance *instance, pid_t pid)
+{
+	return pid_write(instance->fd, pid);
+}
+
+int instance_adopt(const char *run_dir, int lock, struct instance *out)
+{
+	struct instance instance = { .fd = lock };
+
+	if (asprintf(&instance.pid_path, "%s/cenoted.pid", run_dir) < 0)
+		return -ENOMEM;
+	*out = instance;
 	return 0;
 }
 
@@ -109,7 +122,7 @@ int instance_claim(const char *run_dir, struct instance *out, char *problem, siz
 	error = lock_current_file(instance.pid_path, &instance.fd, problem, problem_size);
 	if (error)
 		goto free_path;
-	error = pid_write(instance.fd);
+	error = pid_write(instance.fd, getpid());
 	if (error) {
 		snprintf(problem, problem_size, "cannot write %s: %s", instance.pid_path,
 			 error_text(error));
@@ -124,12 +137,19 @@ free_path:
 	return error;
 }
 
+void instance_leave(struct instance *instance)
+{
+	if (!instance->pid_path)
+		return;
+	close(instance->fd);
+	free(instance->pid_path);
+	*instance = (struct instance){ .fd = -1 };
+}
+
 void instance_release(struct instance *instance)
 {
 	if (!instance->pid_path)
 		return;
 	unlink(instance->pid_path);
-	close(instance->fd);
-	free(instance->pid_path);
-	*instance = (struct instance){ .fd = -1 };
+	instance_leave(instance);
 }

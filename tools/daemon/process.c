@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "tools/daemon/stack.h"
 
 /* More would only make programs that walk all descriptors slow (some limits are 2^30). */
 #define DESCRIPTORS_MAX (1u << 20)
@@ -57,6 +58,7 @@ void process_prepare(bool core_dumps)
 	descriptors_raise();
 	if (!core_dumps)
 		secrets_protect();
+	stack_handler_install();
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
 }

@@ -13,6 +13,7 @@
 #include "base/counter.h"
 #include "base/histogram.h"
 #include "tools/daemon/cluster.h"
+#include "tools/daemon/kept.h"
 #include "tools/daemon/rooms.h"
 
 static const char *const state_names[] = {
@@ -230,13 +231,14 @@ json_t *report_make(const struct daemon_rooms *rooms)
 {
 	uint64_t now_ns = clock_now_ns(rooms->clock);
 
-	return json_pack("{s:s, s:i, s:o, s:o, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-			 "version", CENOTE_VERSION, "pid", (int)getpid(), "node",
-			 text_json(rooms->node_name), "config", text_json(rooms->config_path),
-			 "state", state_names[atomic_load(&rooms->state)], "uptime_ns",
-			 (json_int_t)(now_ns - rooms->started_ns), "time_ns", (json_int_t)now_ns,
-			 "mount", mount_json(rooms), "backings", backings_json(rooms), "memory",
-			 memory_json(rooms), "cluster", cluster_json(rooms), "directories",
-			 directories_json(rooms), "counters", all_counters_json(rooms),
-			 "latency_ns", latencies_json(rooms));
+	return json_pack(
+		"{s:s, s:i, s:o, s:o, s:o, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, "
+		"s:o}",
+		"version", CENOTE_VERSION, "pid", (int)getpid(), "keeper", kept_json(rooms), "node",
+		text_json(rooms->node_name), "config", text_json(rooms->config_path), "state",
+		state_names[atomic_load(&rooms->state)], "uptime_ns",
+		(json_int_t)(now_ns - rooms->started_ns), "time_ns", (json_int_t)now_ns, "mount",
+		mount_json(rooms), "backings", backings_json(rooms), "memory", memory_json(rooms),
+		"cluster", cluster_json(rooms), "directories", directories_json(rooms), "counters",
+		all_counters_json(rooms), "latency_ns", latencies_json(rooms));
 }

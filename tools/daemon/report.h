@@ -3,6 +3,9 @@
  * totals since the start; rates are for the reader to compute from two reports.
  *
  *	version, pid, node, config, state, uptime_ns, time_ns (monotonic, for rates)
+ *	keeper (null without one): pid, restarts, hang_after_ns; of the last worker end, end_code,
+ *	end_age_ns, reason; resend (whether a crash is survived), resend_reason; upgrade: state,
+ *	problem
  *	mount: path, entries[]: path, backing, bucket, prefix
  *	backings[]: id, type, description
  *	memory: arena, used, pinned, resident (of the process), peak

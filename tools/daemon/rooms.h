@@ -15,7 +15,10 @@
 #include "fuse/mount.h"
 #include "tools/settings.h"
 
+struct link;
+struct server;
 struct tasks;
+struct upgrade;
 
 enum daemon_state {
 	DAEMON_STARTING, /* waits for the cache directories to open and the mount to appear */
@@ -26,6 +29,9 @@ enum daemon_state {
 struct daemon_rooms {
 	const struct clock *clock;
 	uint64_t started_ns;
+	struct link *link;		 /* to the keeper, who may hold what another process left */
+	struct upgrade *upgrade;	 /* that operators ask for */
+	char resend_reason[160];	 /* why a crash ends open files; "": it does not */
 	char *config_path;		 /* absolute */
 	const struct settings *settings; /* those of the start: all that is not live is in force */
 	char node_name[256];
@@ -37,5 +43,19 @@ struct daemon_rooms {
 	struct peers *peers;	       /* NULL likewise */
 	struct address fabric;	       /* of @peers, as it listens */
 	struct tasks *tasks;	       /* what operators ask for */
-	_Atomic int state;	       /* enum daemon_state */
+	struct server *server;
+	unsigned backings_up;
+	_Atomic int state; /* enum daemon_state */
 };
+
+/**
+ * rooms_start() - backing stores, cache, cluster, mount, control socket, in this order; where a
+ * former worker was, if the keeper has something of it. What of the cluster cannot be had at once
+ * then is waited for some seconds at most: readers wait for the mount.
+ * Return: 0, or an error with @problem; nothing is left behind then, and a mount that was taken
+ * over is left as it was.
+ */
+int rooms_start(struct daemon_rooms *rooms, char *problem, size_t problem_size);
+
+/** rooms_backings_destroy() - after the cache has stopped. */
+void rooms_backings_destroy(struct daemon_rooms *rooms);

@@ -27,6 +27,7 @@
 #include "tools/daemon/report.h"
 #include "tools/daemon/requests.h"
 #include "tools/daemon/rooms.h"
+#include "tools/daemon/upgrade.h"
 
 enum connection_state {
 	CONNECTION_FREE,
@@ -96,6 +97,8 @@ static char *request_answer(const struct daemon_rooms *rooms, const char *line, 
 	case CONTROL_JOIN:
 	case CONTROL_KEYS:
 		return cluster_answer(rooms, &request);
+	case CONTROL_UPGRADE:
+		return upgrade_answer(rooms->upgrade, link_alone(rooms->link), &request);
 	case CONTROL_COMMAND_COUNT:
 		break;
 	}

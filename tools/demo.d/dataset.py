@@ -10,7 +10,7 @@ usage: dataset.py make DIR SUMS
        dataset.py verdict PASSES
 
 SUMS has a line "SHA256  PATH" a file, as sha256sum writes it. PASSES collects one JSON line a pass.
-The first RUN_DIR is that of the node which is read on; KILLED is the process id of a node that is
+The first RUN_DIR is that of the node which is read on; KILLED is the process group of a node that is
 killed in the middle of the pass, or "".
 """
 import concurrent.futures
@@ -142,18 +142,18 @@ def amount(count):
 
 
 class Killer:
-    """Ends a process once half of the bytes have been read; without one it only counts."""
+    """Ends a process group once half of the bytes have been read; without one it only counts."""
 
-    def __init__(self, pid, total):
-        self.pid, self.left = pid and int(pid), total // 2
+    def __init__(self, group, total):
+        self.group, self.left = group and int(group), total // 2
         self.lock = threading.Lock()
 
     def read(self, count):
         with self.lock:
             self.left -= count
-            if self.pid and self.left <= 0:
-                os.kill(self.pid, signal.SIGKILL)
-                self.pid = None
+            if self.group and self.left <= 0:
+                os.killpg(self.group, signal.SIGKILL)
+                self.group = None
 
 
 def from_where(before, after, total):

@@ -163,6 +163,40 @@ uint64_t handouts_ticket(struct handouts *handouts, const struct object_id *id)
 	return ticket;
 }
 
+/* Return: NULL: no memory. */
+static struct handout *add_verified_locked(struct handouts *handouts, const struct object_id *id)
+{
+	struct handout *handout = calloc(1, sizeof(*handout));
+
+	if (!handout)
+		return NULL;
+	handout->id = *id;
+	HASH_ADD(hh, handouts->table, id, sizeof(handout->id), handout);
+	if (!handout->hh.tbl) {
+		free(handout);
+		return NULL;
+	}
+	handout->state = HANDOUT_VERIFIED;
+	handout->ticket = handouts->next_ticket++;
+	handouts->verified++;
+	return handout;
+}
+
+uint64_t handouts_trust(struct handouts *handouts, const struct object_id *id)
+{
+	const struct handout *handout;
+	uint64_t ticket = 0;
+
+	pthread_mutex_lock(&handouts->lock);
+	handout = find_locked(handouts, id);
+	if (!handout)
+		handout = add_verified_locked(handouts, id);
+	if (handout && handout->state == HANDOUT_VERIFIED)
+		ticket = handout->ticket;
+	pthread_mutex_unlock(&handouts->lock);
+	return ticket;
+}
+
 bool handouts_use(struct handouts *handouts, const struct object_id *id, uint64_t ticket,
 		  uint32_t dataset)
 {

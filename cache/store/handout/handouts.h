@@ -5,6 +5,8 @@
  *	nothing -> QUEUED	somebody wants it, or it has just become complete
  *	QUEUED -> VERIFYING	the verifier reads all of its granules by direct I/O
  *	VERIFYING -> VERIFIED	all matched: it may be handed out, until the daemon ends
+ *	nothing -> VERIFIED	a worker of this daemon that has died had verified it, and the
+ *				kernel has it open still (trust)
  *	any -> nothing		a granule did not match, a block of it goes, it is evicted
  *
  * In memory only: what was verified before the machine was last started says nothing of now. One
@@ -60,6 +62,10 @@ void handouts_queue(struct handouts *handouts, const struct object_id *id);
 
 /** handouts_ticket() - the number of @id's verification; 0: it is not verified. */
 uint64_t handouts_ticket(struct handouts *handouts, const struct object_id *id);
+
+/** handouts_trust() - @id was verified, and handed out, by who held the directory before.
+ *  Return: its ticket; 0: no memory, or it is being verified anew. */
+uint64_t handouts_trust(struct handouts *handouts, const struct object_id *id);
 
 /** handouts_use() / handouts_unuse() - it is handed out, and was given back. @dataset: its number.
  *  Return of use: false when @ticket is no longer its verification's. */

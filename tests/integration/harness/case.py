@@ -94,9 +94,10 @@ class Case(unittest.TestCase):
         self.addCleanup(made.close)
         return made
 
-    def check_ended_well(self, each):
-        """SIGTERM ends @each with 0 and without its mount."""
-        self.assertEqual(each.stop(), 0, each.log_tail())
+    def check_ended_well(self, each, status=0):
+        """SIGTERM ends @each with @status (0, unless its keeper was killed) and without its
+        mount."""
+        self.assertEqual(each.stop(), status, each.log_tail())
         self.assertFalse(each.is_mounted())
 
 

@@ -30,6 +30,15 @@ def versioned(version, size):
     return bytes(data)
 
 
+def tagged(tag, size):
+    """@size bytes of records (tag, offset), the last one cut: see readers/dataset.h."""
+    data = bytearray(offsets(-(-size // RECORD.size) * RECORD.size))
+    for index, byte in enumerate(tag.to_bytes(8, "little")):
+        if byte:
+            data[index::RECORD.size] = bytes([byte]) * (len(data) // RECORD.size)
+    return bytes(data[:size])
+
+
 def versions_in(data, off):
     """The set of versions found in @data, read at @off of a versioned() object; both aligned to
     16. Records that are at the wrong place add None."""

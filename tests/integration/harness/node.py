@@ -1,14 +1,15 @@
-"""node.py - cenoted with its configuration, its status, and ways to end."""
+"""node.py - cenoted with its configuration, its status, and ways to end or to lose a part of it."""
 import json
 import os
 import pathlib
 import signal
 import subprocess
 
-from harness import scratch, wait
+from harness import group, scratch, wait
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN_DIR = pathlib.Path(os.environ.get("CENOTE_BIN_DIR", ROOT / "build/release/bin"))
+KEEPER, WORKER = "cenoted", "cenoted-worker"
 START_S = 30
 STOP_S = 60
 # What the programs may see of the environment: no AWS_ or SSL_ settings of whoever runs the tests.
@@ -42,18 +43,22 @@ def entry(bucket, path="/", backing="lake", **settings):
 
 
 class Node:
-    """One daemon. Its directory holds the configuration, the log, the mountpoint (mount), the run
+    """One daemon: a process group of its own, whose first process is the keeper; process.poll() is
+    about that one. Its directory holds the configuration, the log, the mountpoint (mount), the run
     directory, and cache directories unless others are given.
 
     @entries, @backings: as in the configuration. @directories: a list of (path, capacity).
     @settings: by dotted name ("cache.policy": "lru"); replaces what is chosen here.
     @launcher: words in front of the daemon's, such as those that put it into a namespace.
+    @program: a path, or the name of what is run from BIN_DIR; WORKER: a daemon without a keeper.
     """
 
     def __init__(self, directory, backings, entries, directories=None, settings=None,
-                 launcher=()):
+                 launcher=(), program=KEEPER):
         self.directory = directory
         self.launcher = list(launcher)
+        self.program = program
+        self.pass_fds = ()
         self.mount = directory / "mount"
         self.run_dir = directory / "run"
         self.config_path = directory / "cenote.conf"
@@ -96,15 +101,15 @@ class Node:
         return self
 
     def launch(self):
-        """Starts the daemon and does not wait. It dies with us: see setpriv(1)."""
+        """Starts the daemon and does not wait."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.launcher, "setpriv", "--pdeathsig", "KILL", BIN_DIR / "cenoted",
-                 "--config", self.config_path], env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, cwd="/")
+                [*self.launcher, BIN_DIR / self.program, "--config", self.config_path],
+                env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, cwd="/", process_group=0, pass_fds=self.pass_fds)
 
     def is_serving(self):
-        if self.process.poll() is not None:
+        if self.has_ended():
             raise AssertionError(f"cenoted ended with {self.process.returncode}:\n"
                                  f"{self.log_tail()}")
         return self.is_mounted() and self.status_answers()
@@ -153,8 +158,56 @@ class Node:
         if done.returncode != 0:
             raise AssertionError(f"cenote flush: {done.stderr}\n{self.log_tail()}")
 
+    # --- its processes
+
+    def keeper_pid(self):
+        """Who is told to end: the process that was started, or who took its place."""
+        if self.process.poll() is None:
+            return self.process.pid
+        return self.wait_until(lambda: group.find(self.process.pid, KEEPER), START_S,
+                               "there is a keeper")[0]
+
+    def worker_pid(self):
+        """Who serves; with a program that has no keeper, the process that was started."""
+        if self.process.poll() is None and group.program(self.process.pid) == WORKER:
+            return self.process.pid
+        return self.wait_until(lambda: group.find(self.process.pid, WORKER), START_S,
+                               "there is a worker")[0]
+
     def signal(self, number):
-        self.process.send_signal(number)
+        os.kill(self.keeper_pid(), number)
+
+    def signal_worker(self, number):
+        """To the part that serves. Return: its process id."""
+        pid = self.worker_pid()
+        os.kill(pid, number)
+        return pid
+
+    def kill_worker(self):
+        """kill -9 of the part that serves: what a crash is. Return: its process id, once it is
+        gone."""
+        pid = self.signal_worker(signal.SIGKILL)
+        self.wait_until(lambda: pid not in group.members(self.process.pid), START_S,
+                        "the worker is gone")
+        return pid
+
+    def kill_keeper(self):
+        """Return: its process id."""
+        pid = self.keeper_pid()
+        os.kill(pid, signal.SIGKILL)
+        if pid == self.process.pid:
+            self.process.wait(STOP_S)
+        return pid
+
+    def freeze(self):
+        """All of it stands still, as on a machine that swaps."""
+        group.send(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self):
+        group.send(self.process.pid, signal.SIGCONT)
+
+    def has_ended(self):
+        return self.process.poll() is not None and not group.members(self.process.pid)
 
     def stop(self):
         """SIGTERM. Return: the exit status; a daemon that a signal ended has a negative one."""
@@ -162,17 +215,15 @@ class Node:
         return self.wait_ended()
 
     def wait_ended(self, seconds=STOP_S):
-        try:
-            status = self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"cenoted does not end within {seconds} s:\n"
-                                 f"{self.log_tail()}") from None
-        self.process = None
+        """Until none of its processes is left. Return: the exit status of the one that was started;
+        of a keeper that took its place nobody gets to know."""
+        self.wait_until(self.has_ended, seconds, "cenoted ends")
+        status, self.process = self.process.returncode, None
         return status
 
     def kill(self):
-        """kill -9: what a crash leaves. The dead mount stays."""
-        self.process.kill()
+        """kill -9 of all of it: what a power cut leaves. The dead mount stays."""
+        group.end(self.process.pid)
         self.wait_ended()
 
     def restart(self):
@@ -184,9 +235,7 @@ class Node:
     def close(self):
         """Ends it whatever state it is in, and takes the mount away."""
         if self.process:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
+            self.kill()
         if self.is_mounted():
             scratch.unmount(str(self.mount))
 
@@ -200,7 +249,7 @@ class Node:
         return "\n".join(self.log().splitlines()[-lines:])
 
     def resident_memory(self):
-        """VmRSS and its peak, bytes."""
-        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as stream:
+        """VmRSS and its peak of the process that serves, bytes."""
+        with open(f"/proc/{self.worker_pid()}/status", encoding="utf-8") as stream:
             fields = dict(line.split(":", 1) for line in stream)
         return tuple(int(fields[name].split()[0]) << 10 for name in ("VmRSS", "VmHWM"))

@@ -1,15 +1,18 @@
 """scratch.py - a directory for one test run, and the sweep of what earlier runs left behind.
 
 The directory lies on a disk, not in a tmpfs: the cache wants O_DIRECT. CENOTE_TEST_DIR moves it.
-A run that was killed leaves mounts, loop devices and an S3 server; the next run finds its
-directory, sees that its owner is gone, and takes all of that down.
+A run that was killed leaves daemons, mounts, loop devices and an S3 server. All of that is taken
+down by a process that waits for the run's end (this file as a program: scratch.py DIRECTORY), or,
+when that was killed too, by the next run, which finds the directory of an owner who is gone.
 """
 import os
 import pathlib
 import random
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 
 TOP = pathlib.Path(os.environ.get("CENOTE_TEST_DIR", "/var/tmp/cenote-test"))
@@ -45,10 +48,23 @@ def process_start(pid):
     return None if fields[0] == "Z" else fields[19]
 
 
+def end_processes(directory):
+    """Ends those that were told of a path below @directory: daemons and their readers."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as stream:
+                words = stream.read()
+            if f"{directory}/".encode() in words and int(pid) != os.getpid():
+                os.kill(int(pid), signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+
+
 def take_down(directory):
     """Ends what runs in and is mounted below @directory, and removes it."""
     for conf in directory.glob("*/ceph.conf"):
         subprocess.run([S3_SERVER, "stop", conf.parent], check=False)
+    end_processes(directory)
     for path in mounts_below(directory):
         unmount(path)
     # not os.path.ismount(), which does not know a bind mount of the same file system
@@ -67,6 +83,13 @@ def sweep():
             take_down(directory)
 
 
+def guard(directory):
+    """A process that takes @directory down once this one has ended, however. Return: it; with its
+    stdin closed it does that now."""
+    return subprocess.Popen([sys.executable, __file__, directory], cwd="/", stdin=subprocess.PIPE,
+                            start_new_session=True)
+
+
 class Scratch:
     """This run's directory. close() takes down all that is in it. It is a shared mount: what a
     daemon mounts here from a mount namespace of its own is seen outside."""
@@ -81,6 +104,7 @@ class Scratch:
             subprocess.run(["mount", "--make-shared", self.path], check=True)
         (self.path / "owner").write_text(f"{os.getpid()} {process_start(os.getpid())}",
                                          encoding="utf-8")
+        self.guard = guard(self.path)
 
     def folder(self, name):
         """A new directory whose name begins with @name."""
@@ -90,6 +114,7 @@ class Scratch:
 
     def close(self):
         take_down(self.path)
+        self.guard.communicate()
 
 
 def free_ports():
@@ -107,3 +132,8 @@ def free_ports():
         if all(is_free(port) for port in range(base, base + 64)):
             return base
     raise RuntimeError(f"no 64 free ports in a row in {PORTS.start}..{PORTS.stop}")
+
+
+if __name__ == "__main__":
+    sys.stdin.read()
+    take_down(pathlib.Path(sys.argv[1]))

@@ -2,7 +2,6 @@
 """trouble_test.py - in the middle of four readers, one owner is killed, one stopped, one cut off;
 S3 fails every other request, then takes ten seconds for an answer: no read fails, none is late, and
 S3 is not asked for a block that is on its way."""
-import signal
 
 import scale
 from harness import wait
@@ -35,12 +34,7 @@ class Trouble(scale.Scale):
         self.flush()
         self.phase("undisturbed", readers, lambda: None, lambda: None, silent=False)
         self.phase("an owner is killed", readers, killed.node.kill, killed.node.start)
-
-        def go_on():
-            stopped.node.signal(signal.SIGCONT)
-
-        self.phase("an owner is stopped", readers, lambda: stopped.node.signal(signal.SIGSTOP),
-                   go_on)
+        self.phase("an owner is stopped", readers, stopped.node.freeze, stopped.node.thaw)
 
         def heal():
             for member in self.members:

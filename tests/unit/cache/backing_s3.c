@@ -265,13 +265,15 @@ static void test_list__of_a_page__is_handed_over_and_back(void **state)
 		.delimited = true,
 		.max_keys = 7,
 		.token = "from",
+		.after = "p/0",
 		.entry = list_entry,
 		.done = list_done,
 	};
 	backing_list(*state, list);
 	s3 = the_client.list;
 	assert_string_equal(s3->prefix, "p/");
-	assert_null(s3->start_after);
+	assert_string_equal(s3->start_after, "p/0");
+	assert_true(((struct backing *)*state)->ops->seeks);
 	assert_true(s3->delimited);
 	assert_int_equal(s3->max_keys, 7);
 	assert_string_equal(s3->token, "from");

@@ -10,6 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -216,6 +220,11 @@ static void fake_fini(struct fake_backing *fake)
 
 void rig_init(struct rig *rig)
 {
+	rig_init_over(rig, -1);
+}
+
+void rig_init_over(struct rig *rig, int arena_fd)
+{
 	char problem[256] = "";
 
 	memset(rig, 0, sizeof(*rig));
@@ -226,8 +235,36 @@ void rig_init(struct rig *rig)
 	fake_init(&rig->backing);
 	rig->backings[0] = &rig->backing.backing;
 	fake_store_reset();
-	if (cache_create(&rig->config, &rig->clock.clock, &rig->cache, problem, sizeof(problem)))
+	if (cache_create_over(&rig->config, &rig->clock.clock, arena_fd, &rig->cache, problem,
+			      sizeof(problem)))
 		fail_msg("%s", problem);
+}
+
+/* What was never touched stays so. */
+static void copy_data(int from, int to)
+{
+	off_t off = 0, end;
+
+	while ((off = lseek(from, off, SEEK_DATA)) >= 0) {
+		end = lseek(from, off, SEEK_HOLE);
+		assert_int_equal(lseek(to, off, SEEK_SET), off);
+		while (off < end)
+			assert_true(sendfile(to, from, &off, (size_t)(end - off)) > 0);
+	}
+}
+
+int rig_arena_copy(const struct rig *rig)
+{
+	int from = cache_arena_fd(rig->cache), to = memfd_create("copy", MFD_CLOEXEC);
+	struct stat st;
+
+	assert_true(to >= 0);
+	assert_int_equal(fstat(from, &st), 0);
+	assert_int_equal(ftruncate(to, st.st_size), 0);
+	pthread_mutex_lock(&rig->cache->lock);
+	copy_data(from, to);
+	pthread_mutex_unlock(&rig->cache->lock);
+	return to;
 }
 
 void rig_fini(struct rig *rig)
@@ -235,7 +272,8 @@ void rig_fini(struct rig *rig)
 	fake_store_let_go();
 	cache_stop(rig->cache);
 	fake_fini(&rig->backing);
-	assert_int_equal(rig_counter(rig, CACHE_MEMORY_PINNED), 0);
+	if (TAILQ_EMPTY(&rig->cache->window.held))
+		assert_int_equal(rig_counter(rig, CACHE_MEMORY_PINNED), 0);
 	cache_destroy(rig->cache);
 	option_free(&cache_options, &rig->config);
 }

@@ -77,6 +77,12 @@ struct reader {
 /** rig_init() - a cache of 64 MiB with blocks of 4 MiB on a manual clock. */
 void rig_init(struct rig *rig);
 
+/** rig_init_over() - the same over an arena that rig_arena_copy() gave: taken. The SSD is empty. */
+void rig_init_over(struct rig *rig, int arena_fd);
+
+/** rig_arena_copy() - what another process would find of the arena if this one were killed now. */
+int rig_arena_copy(const struct rig *rig);
+
 /** rig_fini() - stops in the right order and checks that nothing is left pinned. */
 void rig_fini(struct rig *rig);
 

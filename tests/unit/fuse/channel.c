@@ -62,7 +62,7 @@ static void test_start__no_init__is_refused(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
 	assert_int_equal(write(pair[0], &header, sizeof(header)), sizeof(header));
 	assert_int_equal(mount_serve(&kernel.rig.config, kernel.cache, backings, 1,
-				     &kernel.rig.clock.clock, pair[1], &mount, problem,
+				     &kernel.rig.clock.clock, pair[1], NULL, &mount, problem,
 				     sizeof(problem)),
 			 -EPROTO);
 	assert_non_null(strstr(problem, "INIT"));

@@ -107,7 +107,7 @@ static void test_forget__the_last__the_node_is_gone(void **state)
 		assert_int_equal(kernel_ask(&kernel, FUSE_STATFS, 1, NULL, 0), 0);
 	assert_int_equal(kernel_counter(&kernel, MOUNT_NODES), 1);
 	assert_int_equal(kernel_ask(&kernel, FUSE_GETATTR, a.nodeid, &getattr, sizeof(getattr)),
-			 -ENOENT);
+			 -ESTALE);
 }
 
 /* Reads a directory with answers of @size. Return: its names, "." and ".." not counted. */

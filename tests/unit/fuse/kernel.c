@@ -4,6 +4,7 @@
 #include "tests/unit/fuse/kernel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@
 #define WAIT_MS	   20000
 #define SOCKET_LEN (1 << 20)
 #define ALL_FLAGS  0xffffffffu
+
+#define NOTIFY_RESEND 7
 
 static void init_send(struct kernel *kernel)
 {
@@ -38,13 +41,19 @@ void kernel_setup(struct kernel *kernel)
 
 void kernel_setup_with(struct kernel *kernel, const char *cache)
 {
+	static char nowhere[] = "/nowhere"; /* is this mount */
 	char problem[256];
 
 	memset(kernel, 0, sizeof(*kernel));
 	rig_init(&kernel->rig);
+	kernel->rig.config.path = nowhere;
 	kernel->rig.config.threads = 2;
 	kernel->rig.config.max_background = 64;
-	kernel->fd = -1;
+	kernel->fd = kernel->heritage.connection = kernel->heritage.ledger = -1;
+	kernel->board = calloc(1, sizeof(*kernel->board));
+	CHECK(kernel->board);
+	board_init(kernel->board);
+	kernel->heritage.board = kernel->board;
 	CHECK(config_load_text(cache, "cache", &cache_options, &kernel->cache_config, problem,
 			       sizeof(problem)) == 0);
 	CHECK(cache_create(&kernel->cache_config, clock_system(), &kernel->cache, problem,
@@ -63,7 +72,8 @@ void kernel_start(struct kernel *kernel)
 	kernel->fd = pair[0];
 	init_send(kernel);
 	if (mount_serve(&kernel->rig.config, kernel->cache, backings, 1, &kernel->rig.clock.clock,
-			pair[1], &kernel->mount, problem, sizeof(problem)) != 0) {
+			pair[1], &kernel->heritage, &kernel->mount, problem,
+			sizeof(problem)) != 0) {
 		fprintf(stderr, "%s\n", problem);
 		abort();
 	}
@@ -84,15 +94,20 @@ void kernel_stop(struct kernel *kernel)
 	option_free(&cache_options, &kernel->cache_config);
 	if (kernel->fd >= 0)
 		close(kernel->fd);
+	if (kernel->heritage.connection >= 0)
+		close(kernel->heritage.connection);
+	if (kernel->heritage.ledger >= 0)
+		close(kernel->heritage.ledger);
+	free(kernel->board);
 	rig_stop(&kernel->rig);
 }
 
-uint64_t kernel_send(struct kernel *kernel, uint32_t opcode, uint64_t node, const void *argument,
-		     size_t len)
+static void send_numbered(struct kernel *kernel, uint64_t unique, uint32_t opcode, uint64_t node,
+			  const void *argument, size_t len)
 {
 	struct fuse_in_header header = { .len = (uint32_t)(sizeof(header) + len),
 					 .opcode = opcode,
-					 .unique = kernel->unique += 2,
+					 .unique = unique,
 					 .nodeid = node };
 	char message[8192];
 
@@ -101,7 +116,19 @@ uint64_t kernel_send(struct kernel *kernel, uint32_t opcode, uint64_t node, cons
 	if (len > 0)
 		memcpy(message + sizeof(header), argument, len);
 	CHECK(write(kernel->fd, message, header.len) == (ssize_t)header.len);
-	return header.unique;
+}
+
+uint64_t kernel_send(struct kernel *kernel, uint32_t opcode, uint64_t node, const void *argument,
+		     size_t len)
+{
+	send_numbered(kernel, kernel->unique += 2, opcode, node, argument, len);
+	return kernel->unique;
+}
+
+void kernel_send_again(struct kernel *kernel, uint64_t unique, uint32_t opcode, uint64_t node,
+		       const void *argument, size_t len)
+{
+	send_numbered(kernel, unique | CHANNEL_AGAIN, opcode, node, argument, len);
 }
 
 static void receive_one(struct kernel *kernel)
@@ -121,15 +148,17 @@ static void receive_one(struct kernel *kernel)
 static bool reply_judge(struct kernel *kernel)
 {
 	uint64_t unique = kernel->reply.header.unique;
+	uint64_t number = (unique & ~CHANNEL_AGAIN) / 2;
 
+	CHECK(number > 0 && number < KERNEL_REQUESTS_MAX);
 	if (unique & 1) {
 		CHECK(kernel->reply.header.error == -EAGAIN);
-		if (!kernel->answered[unique / 2])
+		if (!kernel->answered[number])
 			kernel_interrupt(kernel, unique & ~UINT64_C(1));
 		return false;
 	}
-	CHECK(unique / 2 < KERNEL_REQUESTS_MAX && !kernel->answered[unique / 2]);
-	kernel->answered[unique / 2] = true;
+	CHECK(!kernel->answered[number]);
+	kernel->answered[number] = true;
 	return true;
 }
 
@@ -161,6 +190,48 @@ uint64_t kernel_receive_answering(struct kernel *kernel)
 		receive_one(kernel);
 	} while (!reply_judge(kernel));
 	return kernel->reply.header.unique;
+}
+
+void kernel_die(struct kernel *kernel)
+{
+	int connection, ledger;
+	char reason[256];
+
+	CHECK(mount_keepsakes(kernel->mount, &connection, &ledger, reason, sizeof(reason)) == 0);
+	kernel->heritage.connection = fcntl(connection, F_DUPFD_CLOEXEC, 0);
+	kernel->heritage.ledger = fcntl(ledger, F_DUPFD_CLOEXEC, 0);
+	CHECK(kernel->heritage.connection >= 0 && kernel->heritage.ledger >= 0);
+	mount_leave(kernel->mount, 0);
+	fake_run_all(&kernel->rig.fake);
+	mount_destroy(kernel->mount);
+	kernel->mount = NULL;
+}
+
+int kernel_take_over(struct kernel *kernel)
+{
+	struct backing *const backings[] = { &kernel->rig.fake.backing };
+	struct mount *mount = NULL;
+	char problem[256] = "";
+	int err = mount_serve(&kernel->rig.config, kernel->cache, backings, 1,
+			      &kernel->rig.clock.clock, -1, &kernel->heritage, &mount, problem,
+			      sizeof(problem));
+
+	if (err) {
+		fprintf(stderr, "%s\n", problem);
+		return err;
+	}
+	kernel->mount = mount;
+	kernel->heritage.connection = kernel->heritage.ledger = -1;
+	receive_one(kernel);
+	CHECK(kernel->reply.header.unique == 0 && kernel->reply.header.error == NOTIFY_RESEND &&
+	      kernel->reply_len == 0);
+	return 0;
+}
+
+void kernel_replace(struct kernel *kernel)
+{
+	kernel_die(kernel);
+	CHECK(kernel_take_over(kernel) == 0);
 }
 
 int kernel_ask(struct kernel *kernel, uint32_t opcode, uint64_t node, const void *argument,

@@ -29,7 +29,9 @@ struct kernel {
 	} reply;
 	size_t reply_len; /* of data */
 	struct fuse_init_out init;
-	uint32_t init_flags2; /* that INIT offers; 0: all */
+	uint32_t init_flags2;		/* that INIT offers; 0: all */
+	struct board *board;		/* the keeper's, that outlives workers */
+	struct mount_heritage heritage; /* of the worker that died; descriptors or -1 */
 };
 
 /** kernel_setup() - the connection, INIT not yet exchanged. Change kernel->rig.config before
@@ -41,6 +43,22 @@ void kernel_setup_with(struct kernel *kernel, const char *cache);
 
 /** kernel_start() - serves; INIT offers what Linux 6.18 offers. */
 void kernel_start(struct kernel *kernel);
+
+/** kernel_die() - the worker is gone, with what it has not answered; connection and ledger are
+ * kept. Let nothing wait at the fake: run, it answers nobody. */
+void kernel_die(struct kernel *kernel);
+
+/** kernel_take_over() - another worker goes on; its RESEND is received and checked. Return: 0, or
+ *  what mount_serve() said. */
+int kernel_take_over(struct kernel *kernel);
+
+/** kernel_replace() - both. */
+void kernel_replace(struct kernel *kernel);
+
+/** kernel_send_again() - a request that a former worker had in hand: the same number and the bit.
+ */
+void kernel_send_again(struct kernel *kernel, uint64_t unique, uint32_t opcode, uint64_t node,
+		       const void *argument, size_t len);
 
 /** kernel_stop() - ends everything; let nothing wait at the fake. */
 void kernel_stop(struct kernel *kernel);

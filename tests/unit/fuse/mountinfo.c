@@ -56,11 +56,28 @@ static void test_top__root_and_nowhere(void **state)
 	assert_int_equal(mountinfo_top("/no/such/mount", &info), -ENOENT);
 }
 
+static void test_of_device__procfs__is_found_by_its_device(void **state)
+{
+	struct mountinfo wanted, info;
+
+	(void)state;
+	assert_int_equal(mountinfo_top("/proc", &wanted), 0);
+	assert_int_equal(wanted.device_major, 0);
+	assert_int_equal(mountinfo_of_device(wanted.device_minor, "/proc", &info), 0);
+	assert_string_equal(info.path, "/proc");
+	/* At another path: wherever it is. */
+	assert_int_equal(mountinfo_of_device(wanted.device_minor, "/no/such/mount", &info), 0);
+	assert_int_equal(info.device_minor, wanted.device_minor);
+	assert_string_equal(info.type, "proc");
+	assert_int_equal(mountinfo_of_device(UINT32_MAX, "/proc", &info), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse__rows),
 		cmocka_unit_test(test_top__root_and_nowhere),
+		cmocka_unit_test(test_of_device__procfs__is_found_by_its_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

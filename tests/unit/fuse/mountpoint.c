@@ -4,6 +4,7 @@
 #include "fuse/mountpoint.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -94,12 +95,38 @@ static void test_prepare__rows(void **state)
 	}
 }
 
+static void test_adopt__no_mount_of_the_connection__is_not_mounted(void **state)
+{
+	struct mountpoint mountpoint;
+	char path[128], problem[512] = "";
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	(void)state;
+	assert_true(fd >= 0);
+	snprintf(path, sizeof(path), "%s/./empty", directory);
+	assert_int_equal(mountpoint_adopt(path, fd, &mountpoint, problem, sizeof(problem)), 0);
+	snprintf(path, sizeof(path), "%s/empty", directory);
+	assert_string_equal(mountpoint.path, path);
+	assert_false(mountpoint.mounted);
+	mountpoint_unmount(&mountpoint);
+	mountpoint_fini(&mountpoint);
+	assert_int_equal(mountpoint_adopt("/proc", fd, &mountpoint, problem, sizeof(problem)), 0);
+	assert_false(mountpoint.mounted); /* a mount, but not one of ours */
+	mountpoint_fini(&mountpoint);
+	snprintf(path, sizeof(path), "%s/nothing/below", directory);
+	assert_int_equal(mountpoint_adopt(path, fd, &mountpoint, problem, sizeof(problem)),
+			 -ENOENT);
+	assert_non_null(strstr(problem, "nothing/below"));
+	close(fd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_prepare__rows),
+		TEST(test_adopt__no_mount_of_the_connection__is_not_mounted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

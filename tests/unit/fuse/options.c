@@ -32,6 +32,7 @@ static void test_load__the_least__has_sensible_defaults(void **state)
 	assert_int_equal(entry->negative_timeout, 5 * NS_PER_S);
 	assert_int_equal(entry->entry_timeout, 60 * NS_PER_S);
 	assert_int_equal(config.threads, 4);
+	assert_int_equal(config.hang_after, 10 * NS_PER_S);
 	assert_true(config.max_background >= 64);
 	option_free(&mount_options, &config);
 }

@@ -12,21 +12,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "base/check.h"
+#include "tests/unit/base/allocation_fault.h"
 #include "tests/unit/fuse/kernel.h"
 
 #define SIZE		 100000
 #define OPEN_PASSTHROUGH (1u << 7)
 #define TRIES		 20000 /* of a millisecond */
 #define FRESH		 (11 * NS_PER_S)
+#define IDS_MAX		 10000
 
 /* The kernel's table of backing files, as a test sees it. */
 static struct {
-	int next, open, error;
-	unsigned opens, closes;
+	_Atomic int next, open, error;
+	_Atomic unsigned opens, closes, missed; /* closed although not open */
+	_Atomic bool ids[IDS_MAX];
 	char bytes[SIZE + 1]; /* of the last file registered */
 	ssize_t len;
 } table;
@@ -39,13 +43,20 @@ static int table_open(int connection, int fd)
 	table.len = pread(fd, table.bytes, sizeof(table.bytes), 0);
 	table.opens++;
 	table.open++;
-	return ++table.next;
+	CHECK(++table.next < IDS_MAX);
+	table.ids[table.next] = true;
+	return table.next;
 }
 
 static int table_close(int connection, int id)
 {
 	(void)connection;
-	CHECK(id > 0 && id <= table.next && table.open > 0);
+	CHECK(id > 0 && id <= table.next);
+	if (!table.ids[id]) {
+		table.missed++;
+		return -ENOENT;
+	}
+	table.ids[id] = false;
 	table.closes++;
 	table.open--;
 	return 0;
@@ -393,6 +404,326 @@ static void test_init__offered_or_not__is_answered_alike(void **state)
 	}
 }
 
+/* --- another worker --- */
+
+static void cache_again(void)
+{
+	char problem[256];
+
+	cache_stop(kernel.cache);
+	cache_destroy(kernel.cache);
+	assert_int_equal(cache_create(&kernel.cache_config, clock_system(), &kernel.cache, problem,
+				      sizeof(problem)),
+			 0);
+}
+
+/* The worker dies with its cache, and another takes over what is on the SSD. */
+static void replace(void)
+{
+	kernel_die(&kernel);
+	cache_again();
+	assert_int_equal(kernel_take_over(&kernel), 0);
+}
+
+static int count_one(void *context, const struct ledger_backing *backing)
+{
+	unsigned *count = context;
+
+	assert_true(backing->id > 0);
+	(*count)++;
+	return 0;
+}
+
+static unsigned recorded(void)
+{
+	unsigned count = 0;
+	struct ledger *ledger;
+
+	assert_int_equal(ledger_adopt(dup(ledger_fd(kernel.mount->ledger)), &ledger), 0);
+	assert_int_equal(ledger_backings_each(ledger, count_one, &count), 0);
+	ledger_destroy(ledger);
+	return count;
+}
+
+/* As fill_and_follow(), and nobody has it open. */
+static uint64_t follow_alone(void)
+{
+	uint64_t old, none, node = fill(&old);
+	int id;
+
+	assert_int_equal(open_file(node, &none, &id), -ESTALE);
+	release(node, old);
+	return look_up().nodeid;
+}
+
+static void check_nothing_left(void)
+{
+	assert_int_equal(table.open, 0);
+	assert_int_equal(recorded(), 0);
+	assert_int_equal(kernel_counter(&kernel, MOUNT_BACKING_FILES), 0);
+	assert_int_equal(kernel_counter(&kernel, MOUNT_HANDLES), 0);
+}
+
+static void test_takeover__open_in_passthrough__same_id_for_all_opens_until_the_last(void **state)
+{
+	uint64_t node, first, second, third;
+	int id, again;
+
+	(void)state;
+	node = follow_alone();
+	assert_int_equal(open_file(node, &first, &id), 0);
+	assert_int_equal(open_file(node, &second, &again), 0);
+	assert_int_equal(recorded(), 1);
+	replace();
+	assert_int_equal(table.open, 1);
+	assert_int_equal(recorded(), 1);
+	assert_int_equal(kernel_counter(&kernel, MOUNT_BACKING_FILES), 1);
+	/* Verified by the one that died: no ESTALE, though the node is no longer young. */
+	clock_manual_advance(&kernel.rig.clock, FRESH);
+	assert_int_equal(verified(), 1);
+	assert_int_equal(open_file(node, &third, &again), 0);
+	assert_int_equal(again, id);
+	release(node, first);
+	release(node, third);
+	assert_int_equal(table.open, 1);
+	replace();
+	assert_int_equal(table.open, 1);
+	release(node, second);
+	check_nothing_left();
+	/* What follows is as ever. */
+	assert_int_equal(open_file(node, &first, &again), 0);
+	assert_true(again > id);
+	release(node, first);
+	check_nothing_left();
+}
+
+/* Recorded by a worker that died before its reply. */
+static uint64_t record(uint64_t node, uint64_t unique, int id)
+{
+	const struct ledger_handle handle = { .node = node, .unique = unique, .backing_id = id };
+	uint64_t number;
+
+	pthread_mutex_lock(&kernel.mount->lock);
+	assert_int_equal(ledger_handle_add(kernel.mount->ledger, &handle, &number), 0);
+	pthread_mutex_unlock(&kernel.mount->lock);
+	return number;
+}
+
+static void test_takeover__open_comes_again__same_handle_mode_and_id(void **state)
+{
+	struct fuse_open_in in = { 0 };
+	struct fuse_open_out out;
+	uint64_t node, handle, number;
+	int32_t again;
+	int id;
+
+	(void)state;
+	node = follow_alone();
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	number = record(node, 5000, id);
+	replace();
+	release(node, handle);
+	assert_int_equal(table.open, 1);
+	kernel_send_again(&kernel, 5000, FUSE_OPEN, node, &in, sizeof(in));
+	assert_int_equal(kernel_receive(&kernel), 5000 | CHANNEL_AGAIN);
+	memcpy(&out, kernel.reply.data, sizeof(out));
+	memcpy(&again, kernel.reply.data + sizeof(out) - sizeof(again), sizeof(again));
+	assert_int_equal(kernel.reply.header.error, 0);
+	assert_int_equal(out.fh, number);
+	assert_int_equal(again, id);
+	assert_true(out.open_flags & OPEN_PASSTHROUGH);
+	release(node, number);
+	check_nothing_left();
+}
+
+/* The RELEASE was taken, and then the worker died: before it had closed the id, or before it had
+ * erased it. */
+static void check_nobody_has_it(bool closed)
+{
+	uint64_t node, handle;
+	int id;
+
+	node = follow_alone();
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	assert_true(id > 0);
+	pthread_mutex_lock(&kernel.mount->lock);
+	ledger_handle_remove(kernel.mount->ledger, handle);
+	pthread_mutex_unlock(&kernel.mount->lock);
+	kernel_die(&kernel);
+	cache_again();
+	if (closed)
+		assert_int_equal(table_close(0, id), 0);
+	assert_int_equal(kernel_take_over(&kernel), 0);
+	check_nothing_left();
+	release(node, handle); /* comes again */
+	check_nothing_left();
+}
+
+static void test_takeover__recorded_and_nobody_has_it__closed_and_erased(void **state)
+{
+	(void)state;
+	check_nobody_has_it(false);
+}
+
+static void test_takeover__closed_and_still_recorded__erased(void **state)
+{
+	(void)state;
+	check_nobody_has_it(true);
+}
+
+static void test_takeover__registered_and_not_recorded__found_and_closed(void **state)
+{
+	uint64_t node, handle, other;
+	int id, again;
+
+	(void)state;
+	node = follow_alone();
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	kernel_die(&kernel);
+	cache_again();
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(table_open(0, -1) > id);
+	assert_int_equal(table.open, 4);
+	assert_int_equal(kernel_take_over(&kernel), 0);
+	assert_int_equal(table.open, 1);
+	assert_true(table.ids[id]);
+	assert_int_equal(open_file(node, &other, &again), 0);
+	assert_int_equal(again, id);
+	release(node, other);
+	release(node, handle);
+	check_nothing_left();
+	/* The ids of one that goes as it should are found by none. */
+	table.missed = 0;
+	replace();
+	assert_true(table.missed <= 8); /* probes, which are not recorded */
+	check_nothing_left();
+}
+
+static void test_takeover__numbers_began_anew__what_is_recorded_stays(void **state)
+{
+	uint64_t node, handle;
+	int id;
+
+	(void)state;
+	node = follow_alone();
+	table.next = IDS_MAX - 3;
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	table.next = 0;
+	replace();
+	assert_int_equal(table.open, 1);
+	assert_true(table.ids[id]);
+	table.next = IDS_MAX - 2; /* as of table_close() */
+	release(node, handle);
+	check_nothing_left();
+}
+
+static void object_path(char out[500])
+{
+	char text[OBJECT_ID_TEXT_LEN];
+	struct object_version version = { .backing = kernel.rig.fake.backing.id,
+					  .bucket = "k",
+					  .key = "a",
+					  .etag = "e1",
+					  .size = SIZE };
+	struct object_id id;
+
+	object_id_of(&version, &id);
+	object_id_text(&id, text);
+	snprintf(out, 500, "%s/0/objects/%.2s/%s", path, text, text);
+}
+
+static void test_takeover__not_as_it_was_handed_out__shared_while_young_then_estale(void **state)
+{
+	char file[500];
+	uint64_t node, handle, other, next;
+	int id, again;
+
+	(void)state;
+	node = follow_alone();
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	kernel_die(&kernel);
+	cache_again();
+	object_path(file);
+	assert_int_equal(chmod(file, 0600), 0);
+	assert_int_equal(kernel_take_over(&kernel), 0);
+	assert_int_equal(open_file(node, &other, &again), 0);
+	assert_int_equal(again, id);
+	release(node, other);
+	clock_manual_advance(&kernel.rig.clock, FRESH);
+	assert_int_equal(open_file(node, &other, &again), -ESTALE);
+	next = look_up().nodeid;
+	assert_int_not_equal(next, node);
+	assert_int_equal(open_file(next, &other, &again), 0);
+	assert_int_not_equal(again, id);
+	release(next, other);
+	release(node, handle);
+	check_nothing_left();
+}
+
+/* A worker that has no memory leaves all to the next. */
+static void test_takeover__without_memory__nothing_is_closed(void **state)
+{
+	uint64_t node, handle;
+	bool failed = true;
+	int id;
+
+	(void)state;
+	node = follow_alone();
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	for (unsigned n = 1; failed; n++) {
+		int err;
+
+		kernel_die(&kernel);
+		allocation_fault_arm(n);
+		while ((err = kernel_take_over(&kernel)) != 0)
+			assert_int_equal(err, -ENOMEM);
+		failed = allocation_fault_disarm();
+		assert_int_equal(table.open, 1);
+		assert_true(table.ids[id]);
+		assert_int_equal(recorded(), 1);
+		/* One that had told the kernel to send again, before it gave up. */
+		while (!kernel_silent(&kernel))
+			assert_true(read(kernel.fd, &kernel.reply, sizeof(kernel.reply)) > 0);
+	}
+	release(node, handle);
+	check_nothing_left();
+}
+
+static void test_takeover__setting_is_off__what_is_open_stays_open(void **state)
+{
+	uint64_t node, handle, other;
+	int id;
+
+	(void)state;
+	node = follow_alone();
+	assert_int_equal(open_file(node, &handle, &id), 0);
+	kernel_die(&kernel);
+	cache_again();
+	kernel.rig.config.passthrough = MOUNT_PASSTHROUGH_OFF;
+	assert_int_equal(kernel_take_over(&kernel), 0);
+	assert_int_equal(table.open, 1);
+	clock_manual_advance(&kernel.rig.clock, FRESH);
+	assert_int_equal(open_file(node, &other, &id), -ESTALE);
+	assert_int_equal(open_file(look_up().nodeid, &other, &id), 0);
+	assert_int_equal(id, 0);
+	release(node, other);
+	release(node, handle);
+	assert_int_equal(table.open, 0);
+}
+
+static void test_takeover__of_direct_files__the_kernel_is_asked_for_no_id(void **state)
+{
+	uint64_t node, handle;
+
+	(void)state;
+	node = fill(&handle);
+	replace();
+	assert_int_equal(table.open, 0);
+	read_whole(node, handle);
+	release(node, handle);
+	check_nothing_left();
+}
+
 #define ROW(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -406,6 +737,16 @@ int main(void)
 		ROW(test_reload__off__for_new_opens),
 		ROW(test_overwritten__open_in_passthrough__the_new_version_is_another_node),
 		cmocka_unit_test(test_refused__status_says_why_and_files_are_served),
+		ROW(test_takeover__open_in_passthrough__same_id_for_all_opens_until_the_last),
+		ROW(test_takeover__open_comes_again__same_handle_mode_and_id),
+		ROW(test_takeover__recorded_and_nobody_has_it__closed_and_erased),
+		ROW(test_takeover__closed_and_still_recorded__erased),
+		ROW(test_takeover__registered_and_not_recorded__found_and_closed),
+		ROW(test_takeover__numbers_began_anew__what_is_recorded_stays),
+		ROW(test_takeover__not_as_it_was_handed_out__shared_while_young_then_estale),
+		ROW(test_takeover__without_memory__nothing_is_closed),
+		ROW(test_takeover__setting_is_off__what_is_open_stays_open),
+		ROW(test_takeover__of_direct_files__the_kernel_is_asked_for_no_id),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

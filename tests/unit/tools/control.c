@@ -27,6 +27,8 @@ static void test_request_decode__what_encode_writes__is_the_same(void **state)
 		{ .command = CONTROL_LEAVE },
 		{ .command = CONTROL_LEAVE, .drain = true },
 		{ .command = CONTROL_CLUSTER },
+		{ .command = CONTROL_UPGRADE },
+		{ .command = CONTROL_UPGRADE, .file = "/usr/sbin/cenoted" },
 		{ .command = CONTROL_LOCATE, .path = "/images/a \"b\"\n\1\xc3\xa4.jpg" },
 		{ .command = CONTROL_LOCATE, .path = "/a", .blocks = true },
 		{ .command = CONTROL_MESH,

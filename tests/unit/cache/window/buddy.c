@@ -193,9 +193,104 @@ static void test_buddy_order_of__each_length__fits(void **state)
 		assert_int_equal(buddy_order_of(rows[i].len), rows[i].order);
 }
 
+/* Places that are taken by their names are those that were taken one after the other. */
+static void test_buddy_alloc_at__frames_of_another_buddy__takes_the_same(void **state)
+{
+	struct random random;
+	struct buddy before, after;
+	struct frame frames[256];
+	uint64_t off;
+
+	(void)state;
+	random_init(&random, 11);
+	assert_int_equal(buddy_init(&before, 64 * MIB), 0);
+	assert_int_equal(buddy_init(&after, 64 * MIB), 0);
+	for (unsigned i = 0; i < ARRAY_COUNT(frames); i++) {
+		frames[i].order = 12 + (unsigned)(random_below(&random, 7));
+		assert_int_equal(buddy_alloc(&before, frames[i].order, &frames[i].off), 0);
+	}
+	for (unsigned i = ARRAY_COUNT(frames); i-- > 0;)
+		assert_int_equal(buddy_alloc_at(&after, frames[i].order, frames[i].off), 0);
+	assert_int_equal(after.used, before.used);
+	while (buddy_alloc(&before, 12, &off) == 0) {
+		uint64_t same;
+
+		assert_int_equal(buddy_alloc(&after, 12, &same), 0);
+		assert_int_equal(same, off);
+	}
+	assert_int_equal(buddy_alloc(&after, 12, &off), -ENOMEM);
+	buddy_fini(&before);
+	buddy_fini(&after);
+}
+
+static void test_buddy_alloc_at__some_of_it_is_taken__is_busy(void **state)
+{
+	static const struct {
+		uint64_t off;
+		unsigned order;
+		int error;
+	} rows[] = {
+		{ 65536, 16, -EBUSY }, { 65536, 12, -EBUSY }, { 0, 17, -EBUSY },
+		{ 0, 22, -EBUSY },     { 131072, 17, 0 },     { 131072, 12, -EBUSY },
+		{ 0, 16, 0 },	       { 4 * MIB, 22, 0 },
+	};
+	struct buddy buddy;
+
+	(void)state;
+	assert_int_equal(buddy_init(&buddy, 8 * MIB), 0);
+	assert_int_equal(buddy_alloc_at(&buddy, 16, 65536), 0);
+	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++)
+		assert_int_equal(buddy_alloc_at(&buddy, rows[i].order, rows[i].off), rows[i].error);
+	buddy_free(&buddy, 4 * MIB, 22);
+	buddy_free(&buddy, 65536, 16);
+	assert_int_equal(buddy.used, 196608);
+	buddy_fini(&buddy);
+}
+
+struct free_map {
+	bool taken[16 * 256]; /* pages of 16 MiB */
+	unsigned calls, calls_max;
+};
+
+static int note_free(void *context, uint64_t off, uint64_t len)
+{
+	struct free_map *map = context;
+
+	for (uint64_t page = off / PAGE; page < (off + len) / PAGE; page++) {
+		assert_true(map->taken[page]);
+		map->taken[page] = false;
+	}
+	return ++map->calls == map->calls_max ? -EINTR : 0;
+}
+
+static void test_buddy_each_free__whatever_is_taken__gives_the_rest_once(void **state)
+{
+	struct free_map map = { 0 };
+	struct buddy buddy;
+
+	(void)state;
+	assert_int_equal(buddy_init(&buddy, 16 * MIB), 0);
+	assert_int_equal(buddy_alloc_at(&buddy, 12, 5 * MIB), 0);
+	assert_int_equal(buddy_alloc_at(&buddy, 16, 15 * MIB), 0);
+	memset(map.taken, true, sizeof(map.taken));
+	assert_int_equal(buddy_each_free(&buddy, note_free, &map), 0);
+	for (uint64_t page = 0; page < ARRAY_COUNT(map.taken); page++)
+		assert_int_equal(map.taken[page],
+				 page == UINT64_C(5) * 256 || page / 16 == (uint64_t)15 * 256 / 16);
+	memset(&map, true, sizeof(map.taken));
+	map.calls = 0;
+	map.calls_max = 3;
+	assert_int_equal(buddy_each_free(&buddy, note_free, &map), -EINTR);
+	assert_int_equal(map.calls, 3);
+	buddy_fini(&buddy);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_buddy_alloc_at__frames_of_another_buddy__takes_the_same),
+		cmocka_unit_test(test_buddy_alloc_at__some_of_it_is_taken__is_busy),
+		cmocka_unit_test(test_buddy_each_free__whatever_is_taken__gives_the_rest_once),
 		cmocka_unit_test(test_buddy__random_use__agrees_with_the_model),
 		cmocka_unit_test(test_buddy_alloc__lowest_frame_first__keeps_the_high_end_whole),
 		cmocka_unit_test(test_buddy_init__large_range__needs_two_bits_a_page),

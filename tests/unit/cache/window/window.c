@@ -26,6 +26,12 @@ struct bench {
 	struct window window;
 };
 
+static const struct window_config config = {
+	.memory = MEMORY,
+	.block_len = BLOCK,
+	.arena_fd = -1,
+};
+
 static unsigned dropped;
 
 static void drop(struct window_entry *entry)
@@ -42,7 +48,7 @@ static int set_up(void **state)
 	assert_int_equal(
 		counters_init(&bench->counters, "cache", cache_counter_specs, CACHE_COUNTER_COUNT),
 		0);
-	assert_int_equal(window_init(&bench->window, MEMORY, false, &bench->counters, drop), 0);
+	assert_int_equal(window_init(&bench->window, &config, &bench->counters, drop), 0);
 	*state = bench;
 	return 0;
 }
@@ -603,14 +609,14 @@ static void test_init__any_allocation_fails__leaves_nothing(void **state)
 		int error;
 
 		allocation_fault_arm(n);
-		error = window_init(&window, MEMORY, false, &counters, drop);
+		error = window_init(&window, &config, &counters, drop);
 		if (!allocation_fault_disarm()) {
 			window_fini(&window);
 			break;
 		}
 		assert_int_equal(error, -ENOMEM);
 	}
-	assert_int_equal(n, 5);
+	assert_int_equal(n, 4);
 	counters_fini(&counters);
 }
 

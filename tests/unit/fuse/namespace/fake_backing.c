@@ -82,6 +82,18 @@ void fake_init(struct fake_backing *fake, const char *id)
 	CHECK(fake->backing.id && fake->keys);
 }
 
+void fake_seek(struct fake_backing *fake)
+{
+	static const struct backing_ops seeking = { .type = "fake",
+						    .seeks = true,
+						    .head = head,
+						    .list = list,
+						    .get = get,
+						    .promote = promote };
+
+	fake->backing.ops = &seeking;
+}
+
 void fake_fini(struct fake_backing *fake)
 {
 	for (unsigned i = 0; i < fake->key_count; i++)
@@ -214,9 +226,21 @@ static void list_scrambled(struct fake_backing *fake, struct backing_list *reque
 	request->done(request);
 }
 
+static unsigned list_begin(const struct fake_backing *fake, const struct backing_list *request)
+{
+	const char *after = fake->backing.ops->seeks ? request->after : NULL;
+	unsigned index = search(fake, *request->token ? request->token : request->prefix);
+
+	if (*request->token || !after)
+		return index;
+	index = search(fake, after);
+	return index < fake->key_count && strcmp(fake->keys[index].key, after) == 0 ? index + 1
+										    : index;
+}
+
 static void list_answer(struct fake_backing *fake, struct backing_list *request)
 {
-	unsigned index = search(fake, *request->token ? request->token : request->prefix);
+	unsigned index = list_begin(fake, request);
 	unsigned max = fake->page_max, end;
 
 	request->request.age_ns = fake->list_age_ns;

@@ -53,6 +53,9 @@ struct fake_backing {
 void fake_init(struct fake_backing *fake, const char *id);
 void fake_fini(struct fake_backing *fake);
 
+/** fake_seek() - it heeds a list's `after` from now on. */
+void fake_seek(struct fake_backing *fake);
+
 /** fake_put() - an object with this etag; replaces one of that key. */
 void fake_put(struct fake_backing *fake, const char *key, uint64_t size, const char *etag);
 void fake_delete(struct fake_backing *fake, const char *key);

@@ -541,7 +541,7 @@ static void test_read__not_a_directory__is_refused(void **state)
 	fake_put(&rig.fake, "a", 1, "e");
 	assert_int_equal(rig_lookup(&rig, ROOT, "a", &id), 0);
 	assert_int_equal(namespace_directory_open(rig.ns, id, &directory), -ENOTDIR);
-	assert_int_equal(namespace_directory_open(rig.ns, 12345, &directory), -ENOENT);
+	assert_int_equal(namespace_directory_open(rig.ns, 12345, &directory), -ESTALE);
 }
 
 static void test_read__100000_keys__streamed(void **state)

@@ -63,7 +63,7 @@ static void test_lookup__a_prefix__is_a_directory(void **state)
 	assert_int_equal(rig_lookup(&rig, id, "f", &below), 0);
 	assert_int_equal(rig_lookup(&rig, below, "g", NULL), -ENOTDIR);
 	assert_int_equal(rig_lookup(&rig, id, "g", NULL), -ENOENT);
-	assert_int_equal(rig_lookup(&rig, 999, "g", NULL), -ENOENT);
+	assert_int_equal(rig_lookup(&rig, 999, "g", NULL), -ESTALE);
 }
 
 static void test_lookup__key_and_prefix_of_one_name__the_directory_wins(void **state)

@@ -48,6 +48,7 @@ static void test_create__allocations_fail__nothing_is_left(void **state)
 					       .backings = backings,
 					       .backing_count = 1,
 					       .clock = &rig.clock.clock,
+					       .ledger = rig.ledger,
 					       .counters = &rig.counters };
 	char problem[256];
 

@@ -168,7 +168,7 @@ static void test_resolve__what_the_kernel_knows__stays_and_costs_nothing(void **
 	namespace_file_free(asker.file);
 	assert_int_equal(namespace_attributes(rig.ns, id, &attributes), 0);
 	namespace_forget(rig.ns, id, 1); /* the kernel's was the only reference */
-	assert_int_equal(namespace_attributes(rig.ns, id, &attributes), -ENOENT);
+	assert_int_equal(namespace_attributes(rig.ns, id, &attributes), -ESTALE);
 }
 
 static void test_resolve__the_backing_store_refuses__says_why(void **state)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/check.h"
 
@@ -21,12 +22,19 @@ static void obsolete(void *context, const struct object_version *version)
 	snprintf(rig->obsolete_etag, sizeof(rig->obsolete_etag), "%s", version->etag);
 }
 
+static bool passthrough(void *context, const struct object_id *id)
+{
+	(void)id;
+	return ((struct rig *)context)->passthrough;
+}
+
 void rig_init(struct rig *rig)
 {
 	static char path[] = "/", backing[] = "b", bucket[] = "k", prefix[] = "";
 
 	memset(rig, 0, sizeof(*rig));
 	fake_init(&rig->fake, "b");
+	CHECK(ledger_create(&rig->ledger) == 0);
 	clock_manual_init(&rig->clock, 1000 * NS_PER_S, INT64_C(1700000000) * (int64_t)NS_PER_S);
 	CHECK(counters_init(&rig->counters, "mount", specs, MOUNT_COUNTER_COUNT) == 0);
 	for (unsigned i = 0; i < RIG_ENTRIES_MAX; i++)
@@ -61,7 +69,9 @@ void rig_start(struct rig *rig)
 		.backing_count = 1,
 		.clock = &rig->clock.clock,
 		.counters = &rig->counters,
+		.ledger = rig->ledger,
 		.obsolete = obsolete,
+		.passthrough = passthrough,
 		.context = rig,
 	};
 	char problem[256];
@@ -73,9 +83,33 @@ void rig_stop(struct rig *rig)
 {
 	fake_run_all(&rig->fake);
 	namespace_destroy(rig->ns);
+	ledger_destroy(rig->ledger);
 	CHECK(rig_counter(rig, MOUNT_LISTING_BYTES) == 0);
 	counters_fini(&rig->counters);
 	fake_fini(&rig->fake);
+}
+
+void rig_adopt(struct rig *rig)
+{
+	int fd = dup(ledger_fd(rig->ledger));
+
+	CHECK(fd >= 0);
+	fake_run_all(&rig->fake);
+	namespace_destroy(rig->ns);
+	rig->ns = NULL;
+	ledger_destroy(rig->ledger);
+	CHECK(ledger_adopt(fd, &rig->ledger) == 0);
+}
+
+void rig_take_over(struct rig *rig)
+{
+	rig_adopt(rig);
+	rig_start(rig);
+}
+
+uint64_t rig_unique(struct rig *rig)
+{
+	return rig->unique += 2;
 }
 
 uint64_t rig_counter(const struct rig *rig, enum mount_counter counter)
@@ -92,9 +126,10 @@ static void lookup_done(struct namespace_lookup *lookup)
 
 void rig_lookup_start(struct rig *rig, struct rig_lookup *lookup, uint64_t parent, const char *name)
 {
-	*lookup = (struct rig_lookup){
-		.lookup = { .parent = parent, .name = name, .done = lookup_done }
-	};
+	*lookup = (struct rig_lookup){ .lookup = { .parent = parent,
+						   .name = name,
+						   .unique = rig_unique(rig),
+						   .done = lookup_done } };
 	if (namespace_lookup_start(rig->ns, &lookup->lookup) == 1)
 		lookup->ended = true;
 }
@@ -128,6 +163,7 @@ static bool reader_emit(struct namespace_read *read, const char *name, uint64_t 
 	snprintf(reader->names[reader->count], sizeof(reader->names[0]), "%s", name);
 	reader->modes[reader->count] = attributes->mode;
 	reader->ids[reader->count] = attributes->id;
+	reader->offsets[reader->count] = next_offset;
 	reader->inos[reader->count++] = attributes->ino;
 	return true;
 }
@@ -143,7 +179,7 @@ void rig_open(struct rig *rig, struct rig_reader *reader, uint64_t id, bool plus
 	reader->room = 100;
 	reader->names = calloc(RIG_NAMES_MAX, sizeof(reader->names[0]));
 	CHECK(reader->names);
-	CHECK(namespace_directory_open(rig->ns, id, &reader->directory) == 0);
+	rig_return(rig, reader, id, NULL);
 	reader->read.plus = plus;
 	reader->read.directory = &reader->directory;
 	reader->read.emit = reader_emit;
@@ -156,11 +192,24 @@ void rig_close(struct rig *rig, struct rig_reader *reader)
 	free(reader->names);
 }
 
+void rig_leave(struct rig *rig, struct rig_reader *reader)
+{
+	namespace_directory_close(rig->ns, &reader->directory);
+}
+
+void rig_return(struct rig *rig, struct rig_reader *reader, uint64_t id,
+		const struct ledger_cursor *resume)
+{
+	CHECK(namespace_directory_open(rig->ns, id, &reader->directory) == 0);
+	reader->read.resume = resume;
+}
+
 void rig_read_start(struct rig *rig, struct rig_reader *reader)
 {
 	reader->ended = false;
 	reader->given = 0;
 	reader->read.offset = reader->offset;
+	reader->read.unique = rig_unique(rig);
 	if (namespace_read_start(rig->ns, &reader->read) == 1)
 		reader->ended = true;
 }

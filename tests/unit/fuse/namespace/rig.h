@@ -16,7 +16,10 @@ struct rig {
 	struct counters counters;
 	struct mount_config config;
 	struct mount_entry_config entries[RIG_ENTRIES_MAX];
+	struct ledger *ledger;
 	struct namespace *ns;
+	uint64_t unique;   /* of the kernel's latest request */
+	bool passthrough;  /* the mode of nodes that are made now */
 	unsigned obsolete; /* versions said to be replaced */
 	char obsolete_etag[BACKING_ETAG_MAX];
 };
@@ -35,6 +38,7 @@ struct rig_reader {
 	uint64_t offset; /* to go on from */
 	uint64_t ids[RIG_NAMES_MAX], inos[RIG_NAMES_MAX];
 	uint32_t modes[RIG_NAMES_MAX];
+	uint64_t offsets[RIG_NAMES_MAX]; /* behind each */
 	unsigned count;
 	unsigned room;	/* entries that one read takes */
 	unsigned given; /* by this read */
@@ -47,6 +51,14 @@ void rig_init(struct rig *rig);
 void rig_start(struct rig *rig);
 void rig_stop(struct rig *rig);
 
+/** rig_adopt() - the worker dies, while nothing waits and nothing is open, and the ledger that it
+ *  left is adopted. rig_take_over() - and another one starts over it. */
+void rig_adopt(struct rig *rig);
+void rig_take_over(struct rig *rig);
+
+/** rig_unique() - the number of another request of the kernel's. */
+uint64_t rig_unique(struct rig *rig);
+
 /** rig_lookup_start() - without letting the backing store answer. */
 void rig_lookup_start(struct rig *rig, struct rig_lookup *lookup, uint64_t parent,
 		      const char *name);
@@ -56,6 +68,12 @@ int rig_lookup(struct rig *rig, uint64_t parent, const char *name, uint64_t *out
 
 void rig_open(struct rig *rig, struct rig_reader *reader, uint64_t id, bool plus);
 void rig_close(struct rig *rig, struct rig_reader *reader);
+
+/** rig_leave(), rig_return() - around rig_take_over(): the handle lives on, and @resume says where
+ *  its reader was. */
+void rig_leave(struct rig *rig, struct rig_reader *reader);
+void rig_return(struct rig *rig, struct rig_reader *reader, uint64_t id,
+		const struct ledger_cursor *resume);
 
 /** rig_read_start() - one read on from where the last one ended. */
 void rig_read_start(struct rig *rig, struct rig_reader *reader);

@@ -318,7 +318,7 @@ static void test_file__says_what_the_cache_needs(void **state)
 	assert_string_equal(file->dataset, "/train");
 	assert_ptr_equal(file->backing, &rig.fake.backing);
 	namespace_file_free(file);
-	assert_int_equal(namespace_file(rig.ns, 12345, true, &file), -ENOENT);
+	assert_int_equal(namespace_file(rig.ns, 12345, true, &file), -ESTALE);
 }
 
 /* Opens files [0, count) of a listed directory in order. Return: files fetched ahead. */
@@ -398,6 +398,7 @@ static void test_create__an_unknown_backing_store__is_named(void **state)
 		.backings = backings,
 		.backing_count = 1,
 		.clock = &rig.clock.clock,
+		.ledger = rig.ledger,
 		.counters = &rig.counters,
 	};
 	struct namespace *ns = NULL;

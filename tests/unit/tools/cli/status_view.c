@@ -52,6 +52,42 @@ static char *render(const char *report_text, const char *before_text)
 	return text;
 }
 
+static void test_print__keeper__who_it_is_and_what_became_of_the_last_worker(void **state)
+{
+	static const struct {
+		const char *keeper, *line;
+	} rows[] = {
+		{ "null", "not kept: without cenoted, the end of this process ends open files\n" },
+		{ "{\"pid\": 7, \"restarts\": 0, \"end\": \"none\"}", "kept by 7, no restarts\n" },
+		{ "{\"pid\": 7, \"restarts\": 1, \"end\": \"signal\", \"end_code\": 9,"
+		  " \"end_age_ns\": 640, \"reason\": \"\"}",
+		  "kept by 7, 1 restart, the last 640 ns ago: ended by signal 9\n" },
+		{ "{\"pid\": 7, \"restarts\": 1200, \"end\": \"exit\", \"end_code\": 1,"
+		  " \"end_age_ns\": 640}",
+		  "kept by 7, 1,200 restarts, the last 640 ns ago: ended with status 1\n" },
+		{ "{\"pid\": 7, \"restarts\": 2, \"end\": \"hang\", \"end_age_ns\": 640,"
+		  " \"reason\": \"READ was overdue\"}",
+		  "kept by 7, 2 restarts, the last 640 ns ago: READ was overdue\n" },
+		{ "{\"pid\": 7, \"restarts\": 2, \"end\": \"hang\", \"end_age_ns\": 640}",
+		  "kept by 7, 2 restarts, the last 640 ns ago: it hung\n" },
+		{ "{\"pid\": 7, \"restarts\": 2, \"end\": \"upgrade\", \"end_age_ns\": 640}",
+		  "kept by 7, 2 restarts, the last 640 ns ago: an upgrade\n" },
+		{ "{\"pid\": 7, \"restarts\": 0, \"end\": \"none\", \"resend_reason\": \"old\"}",
+		  "kept by 7, no restarts; old\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+		char report[512];
+		char *text;
+
+		snprintf(report, sizeof(report), "{\"keeper\": %s}", rows[i].keeper);
+		text = render(report, NULL);
+		assert_non_null(strstr(text, rows[i].line));
+		free(text);
+	}
+}
+
 static void test_print__one_report__totals_and_shares(void **state)
 {
 	static const char expected[] =
@@ -184,6 +220,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_print__one_report__totals_and_shares),
+		cmocka_unit_test(test_print__keeper__who_it_is_and_what_became_of_the_last_worker),
 		cmocka_unit_test(test_print__two_reports__rates_between_them),
 		cmocka_unit_test(
 			test_print__of_a_cluster__says_how_and_with_whom_blocks_are_shared),

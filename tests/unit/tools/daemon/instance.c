@@ -93,6 +93,54 @@ static void test_claim__file_of_a_dead_daemon__is_taken_over(void **state)
 	instance_release(&instance);
 }
 
+static long pid_in(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	char text[32] = "";
+
+	assert_non_null(file);
+	assert_non_null(fgets(text, sizeof(text), file));
+	assert_null(fgets(text + 16, 16, file)); /* one line */
+	fclose(file);
+	return strtol(text, NULL, 10);
+}
+
+static void test_name__shorter_and_longer__is_what_the_file_says(void **state)
+{
+	static const pid_t pids[] = { 4194304, 7, 123456 };
+	struct place *place = *state;
+	struct instance instance;
+	char problem[256];
+
+	assert_int_equal(instance_claim(place->run_dir, &instance, problem, sizeof(problem)), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(instance_name(&instance, pids[i]), 0);
+		assert_int_equal(pid_in(place->pid_path), pids[i]);
+	}
+	instance_release(&instance);
+}
+
+/* The lock goes with the open file, of which the keeper has another descriptor. */
+static void test_adopt__lock_of_a_worker_that_left__nobody_gets_between(void **state)
+{
+	struct place *place = *state;
+	struct instance first, second, other;
+	char problem[256];
+	int kept;
+
+	assert_int_equal(instance_claim(place->run_dir, &first, problem, sizeof(problem)), 0);
+	kept = dup(first.fd);
+	instance_leave(&first);
+	assert_int_equal(access(place->pid_path, F_OK), 0);
+	assert_int_equal(instance_claim(place->run_dir, &other, problem, sizeof(problem)), -EBUSY);
+	assert_int_equal(instance_adopt(place->run_dir, kept, &second), 0);
+	assert_int_equal(instance_claim(place->run_dir, &other, problem, sizeof(problem)), -EBUSY);
+	instance_release(&second);
+	assert_int_not_equal(access(place->pid_path, F_OK), 0);
+	assert_int_equal(instance_claim(place->run_dir, &other, problem, sizeof(problem)), 0);
+	instance_release(&other);
+}
+
 static void test_claim__parent_missing__says_what_to_do(void **state)
 {
 	struct instance instance;
@@ -108,6 +156,12 @@ static void test_claim__parent_missing__says_what_to_do(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			test_name__shorter_and_longer__is_what_the_file_says, place_setup,
+			place_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_adopt__lock_of_a_worker_that_left__nobody_gets_between, place_setup,
+			place_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_claim__directory_missing__is_made_and_holds_our_pid, place_setup,
 			place_teardown),

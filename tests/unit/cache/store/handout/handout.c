@@ -576,6 +576,152 @@ static void test_evict__a_handed_out_file__its_bytes_live_on(void **state)
 	end(&fixture);
 }
 
+/* --- what a worker that died had handed out --- */
+
+static uint64_t verified_count(struct rig *rig)
+{
+	uint64_t queued;
+
+	return store_handout_count(rig->store, &queued);
+}
+
+static void test_adopt__handed_out_by_a_worker_that_died__verified_without_reading(void **state)
+{
+	struct cache_handout before, first, second;
+	struct rig_object object;
+	struct fixture fixture;
+	struct rig *rig = &fixture.rig;
+	uint64_t bytes;
+
+	(void)state;
+	make(&fixture, RIG_OWN_ALL);
+	write_whole(rig, &object, 1, LARGE);
+	assert_int_equal(hand_out(rig, &object, &before), 0);
+	rig_close(rig);
+	roles_open(rig, RIG_OWN_ALL);
+	bytes = rig_count(rig, STORE_VERIFY_BYTES);
+	/* By two nodes. */
+	store_handout_adopt(rig->store, 0, &object.store.id, &first);
+	store_handout_adopt(rig->store, 0, &object.store.id, &second);
+	assert_int_equal(first.fd, -1);
+	store_handout_allow(rig->store, 0, true);
+	assert_true(store_handout_ready(rig->store, &object.store.id, false));
+	assert_true(store_handout_current(rig->store, &first));
+	assert_true(store_handout_sound(rig->store, &first));
+	assert_int_equal(verified_count(rig), 1);
+	assert_int_equal(rig_count(rig, STORE_VERIFY_BYTES), bytes);
+	/* As any other: given to others, given back, forgotten. */
+	close(before.fd);
+	assert_int_equal(store_handout(rig->store, &object.store.id, &before), 0);
+	check_bytes(before.fd, &object, NONE);
+	close(before.fd);
+	store_handback(rig->store, &before);
+	store_handback(rig->store, &first);
+	store_handback(rig->store, &second);
+	assert_true(store_handout_current(rig->store, &second));
+	store_drop(rig->store, &object.store.id, 0);
+	rig_flush(rig);
+	assert_false(store_handout_current(rig->store, &second));
+	assert_false(store_handout_sound(rig->store, &second));
+	end(&fixture);
+}
+
+static void test_adopt__evicted_under_it__unlinked_and_its_bytes_live_on(void **state)
+{
+	struct cache_handout before, adopted;
+	struct rig_object object, other;
+	struct fixture fixture;
+	struct rig *rig = &fixture.rig;
+	unsigned others = 0;
+
+	(void)state;
+	make(&fixture, RIG_OWN_ALL);
+	write_whole(rig, &object, 1, LARGE);
+	assert_int_equal(hand_out(rig, &object, &before), 0);
+	rig_close(rig);
+	roles_open(rig, RIG_OWN_ALL);
+	store_handout_adopt(rig->store, 0, &object.store.id, &adopted);
+	store_handout_allow(rig->store, 0, true);
+	store_obsolete(rig->store, &object.store.id);
+	while (rig_count(rig, STORE_EVICTED_OBJECTS) == 0) {
+		rig_object(&other, 1000 + others++, 200000, "/images");
+		rig_write_all(rig, &other);
+		rig_flush(rig);
+		assert_true(others < 1000);
+	}
+	assert_false(store_handout_current(rig->store, &adopted));
+	assert_true(store_handout_sound(rig->store, &adopted));
+	check_bytes(before.fd, &object, NONE);
+	store_handback(rig->store, &adopted);
+	close(before.fd);
+	end(&fixture);
+}
+
+enum change {
+	CHANGE_NEVER_HANDED_OUT,
+	CHANGE_NOT_SEALED,
+	CHANGE_LONGER,
+	CHANGE_GONE,
+	CHANGE_BLOCK_DROPPED,
+	CHANGE_NO_SUCH_DIRECTORY,
+	CHANGE_COUNT,
+};
+
+static void change(struct rig *rig, const struct rig_object *object, enum change what)
+{
+	char path[512];
+
+	rig_object_file(rig, 0, object, path, sizeof(path));
+	if (what == CHANGE_NOT_SEALED)
+		assert_int_equal(chmod(path, 0600), 0);
+	if (what == CHANGE_LONGER)
+		assert_int_equal(truncate(path, LARGE + 4096), 0);
+	if (what == CHANGE_GONE)
+		assert_int_equal(unlink(path), 0);
+}
+
+static void check_not_adopted(enum change what)
+{
+	struct cache_handout before, adopted;
+	struct rig_object object;
+	struct fixture fixture;
+	struct rig *rig = &fixture.rig;
+
+	make(&fixture, RIG_OWN_ALL);
+	write_whole(rig, &object, 1, LARGE);
+	if (what != CHANGE_NEVER_HANDED_OUT) {
+		assert_int_equal(hand_out(rig, &object, &before), 0);
+		close(before.fd);
+	}
+	if (what == CHANGE_BLOCK_DROPPED) {
+		/* Its new file is not made before the worker dies. */
+		flip(rig, &object, 100);
+		faults_set(&fixture.faults, FAULT_RENAME, -EIO, 0, 1000000);
+		assert_int_equal(rig_read(rig, &object, 0, 0, 1), -EBADMSG);
+		rig_flush(rig);
+		wait_count(rig, STORE_BAD_CHECKS, 1);
+	}
+	rig_close(rig);
+	change(rig, &object, what);
+	roles_open(rig, RIG_OWN_ALL); /* with the fault still there */
+	store_handout_adopt(rig->store, what == CHANGE_NO_SUCH_DIRECTORY ? 7 : 0, &object.store.id,
+			    &adopted);
+	store_handout_allow(rig->store, 0, true);
+	assert_false(store_handout_current(rig->store, &adopted));
+	assert_true(store_handout_sound(rig->store, &adopted));
+	assert_false(store_handout_ready(rig->store, &object.store.id, false));
+	assert_int_equal(verified_count(rig), 0);
+	store_handback(rig->store, &adopted);
+	end(&fixture);
+}
+
+static void test_adopt__not_as_it_was_handed_out__not_current(void **state)
+{
+	(void)state;
+	for (enum change what = 0; what < CHANGE_COUNT; what++)
+		check_not_adopted(what);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -595,6 +741,10 @@ int main(void)
 		cmocka_unit_test(test_scrub__rot__is_found_counted_and_no_longer_current),
 		cmocka_unit_test(test_lost__a_block_of_a_whole_object__is_told),
 		cmocka_unit_test(test_evict__a_handed_out_file__its_bytes_live_on),
+		cmocka_unit_test(
+			test_adopt__handed_out_by_a_worker_that_died__verified_without_reading),
+		cmocka_unit_test(test_adopt__evicted_under_it__unlinked_and_its_bytes_live_on),
+		cmocka_unit_test(test_adopt__not_as_it_was_handed_out__not_current),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,36 @@
+/*
+ * takeover.h - what a former worker left, looked at: is it of use, and how much of it.
+ *
+ *	connection	ledger			the mount
+ *	served		read, with INIT		goes on where it was
+ *	served		only INIT readable	goes on with an empty ledger: node numbers that the
+ *						kernel has get ESTALE, and it looks up again; open
+ *						files and directories are served by their node no
+ *more served		not even INIT		cannot go on: is taken away, and a new one is made
+ *	ended, none	any			a new one is made
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "fuse/ledger/ledger.h"
+#include "fuse/mount.h"
+
+struct takeover {
+	struct ledger *ledger; /* never NULL; the caller's */
+	int connection;	       /* the caller's; -1: there is none to go on with */
+	size_t init_len;
+	char init[LEDGER_INIT_MAX]; /* what the connection began with */
+};
+
+/**
+ * takeover_look() - what comes of @heritage, which may be NULL; nothing of it is taken: @out has
+ * duplicates.
+ * @path: the mountpoint.
+ * Return: 0; -ENOMEM, -EMFILE with @problem.
+ */
+int takeover_look(const struct mount_heritage *heritage, const char *path, struct takeover *out,
+		  char *problem, size_t problem_size);
+
+/** takeover_done() - the mount goes on, or anew: the heritage is taken. */
+void takeover_done(const struct mount_heritage *heritage);
