@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""deploy_test.py - what is installed beside the programs: mount(8)'s helper, as `mount -t cenote` and
-/etc/fstab use it, and the unit of systemd."""
+"""deploy_test.py - what is installed beside the programs: mount(8)'s helper, as `mount -t cenote`
+and /etc/fstab use it, and the unit of systemd."""
 import os
 import pathlib
 import subprocess

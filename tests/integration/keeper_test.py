@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """keeper_test.py - the process that serves the mount, or the one that keeps it, is killed, stopped,
-starved of memory or replaced by another build, under sixteen readers of all kinds: no call fails, no
-byte is wrong, nothing is left behind. scale/kills_test.py does the same for longer.
+starved of memory or replaced by another build, under sixteen readers of all kinds: no call fails,
+no byte is wrong, nothing is left behind. scale/kills_test.py does the same for longer.
 """
 import ctypes
 import mmap

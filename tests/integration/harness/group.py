@@ -1,5 +1,5 @@
-"""group.py - a process group. A daemon is one: the keeper that was started as cenoted, and the worker
-that serves; either may be replaced by another while the other one goes on."""
+"""group.py - a process group. A daemon is one: the keeper that was started as cenoted, and the
+worker that serves; either may be replaced by another while the other one goes on."""
 import os
 import signal
 

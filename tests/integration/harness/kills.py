@@ -1,5 +1,5 @@
-"""kills.py - the base of the tests in which a part of a daemon dies under mixed readers: none of them
-may see it, but for a pause."""
+"""kills.py - the base of the tests in which a part of a daemon dies under mixed readers: none of
+them may see it, but for a pause."""
 import os
 import random
 import shutil
@@ -20,8 +20,8 @@ LIFETIMES = {"attribute_timeout": "100 ms", "entry_timeout": "100 ms",
 DIRECT, PASSTHROUGH = "off", "auto"
 # When every reader waits for a request that was taken, a hang shows once those are overdue.
 HANGS = {"mount.hang_after": "1 s", "cache.read_timeout": "10 s", "mount.lookup_timeout": "10 s"}
-# Nodes of files that have just changed how they are read, and the directories above, are held by the
-# daemon itself.
+# Nodes of files that have just changed how they are read, and the directories above, are held by
+# the daemon itself.
 PINNED_MAX = 64 + 12
 SOLID_MIN = 32 << 10  # smaller files are kept with others, and not handed to the kernel
 
@@ -216,8 +216,8 @@ class KillCase(case.Case):
         return pid
 
     def replace_keeper(self, each):
-        """Under a worker that serves: with none, nobody would be left. Return: the process id of the
-        one that was killed."""
+        """Under a worker that serves: with none, nobody would be left. Return: the process id of
+        the one that was killed."""
         self.wait_serving(each)
         pid = each.kill_keeper()
         each.wait_until(lambda: each.keeper_pid() != pid, BOUND_S, "there is another keeper")

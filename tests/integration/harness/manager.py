@@ -1,5 +1,5 @@
-"""manager.py - the part of a service manager that a daemon under Type=notify talks to: it is told of
-states, and keeps descriptors until the next start (systemd's FDSTORE=1, see sd_notify(3))."""
+"""manager.py - the part of a service manager that a daemon under Type=notify talks to: it is told
+of states, and keeps descriptors until the next start (systemd's FDSTORE=1, see sd_notify(3))."""
 import os
 import socket
 import sys
