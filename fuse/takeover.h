@@ -3,11 +3,12 @@
  *
  *	connection	ledger			the mount
  *	served		read, with INIT		goes on where it was
- *	served		only INIT readable	goes on with an empty ledger: node numbers that the
- *						kernel has get ESTALE, and it looks up again; open
- *						files and directories are served by their node no
- *more served		not even INIT		cannot go on: is taken away, and a new one is made
+ *	served		only INIT readable	goes on with an empty ledger (below)
+ *	served, or not	not even INIT		is taken away, and a new one is made
  *	ended, none	any			a new one is made
+ *
+ * With an empty ledger the node numbers that the kernel has get ESTALE, and it looks up again; files
+ * and directories that are open are not served any more.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
  * cursors.c - where the reader of a directory is: the two latest entries behind which a reply
- *ended.
+ * ended.
  *
  *	record: 576 bytes		cursor: 280 bytes
  *	  0	8  the later one's index	  0	8  off; 0: none

@@ -12,7 +12,7 @@
  *
  * What a death leaves: a mark is made after the raise, and taken away before it is undone. Where
  * the next one goes is stored before it is written, and it is empty while it is written: half of
- *one and half of another would lower a node that nobody raised.
+ * one and half of another would lower a node that nobody raised.
  */
 #include <assert.h>
 #include <errno.h>
