@@ -6,7 +6,7 @@
  * The connection may be one that a former worker served:
  *
  *	channel_connect()	new: exchanges INIT, which is saved; taken over: libfuse is given
- *the saved INIT, and what it replies the kernel has long had
+ * the saved INIT, and what it replies the kernel has long had
  *	...			everything that requests need is restored
  *	channel_serve()		what the former worker read of FORGET is done; the kernel is told to
  *				send again what that worker had in hand; the threads start

@@ -7,8 +7,8 @@
  *	served, or not	not even INIT		is taken away, and a new one is made
  *	ended, none	any			a new one is made
  *
- * With an empty ledger the node numbers that the kernel has get ESTALE, and it looks up again; files
- * and directories that are open are not served any more.
+ * With an empty ledger the node numbers that the kernel has get ESTALE, and it looks up again;
+ * files and directories that are open are not served any more.
  */
 #pragma once
 
