@@ -5,11 +5,11 @@
  *
  * The connection may be one that a former worker served:
  *
- *	channel_connect()	new: exchanges INIT, which is saved; taken over: libfuse is given
- * the saved INIT, and what it replies the kernel has long had
+ *	channel_connect()	new: exchanges INIT, which is saved; taken over: libfuse is
+ *				given the saved one, and its reply goes nowhere
  *	...			everything that requests need is restored
- *	channel_serve()		what the former worker read of FORGET is done; the kernel is told to
- *				send again what that worker had in hand; the threads start
+ *	channel_serve()		what the former worker read of FORGET is done; the kernel is
+ *				told to send again what that one had in hand; threads start
  *
  * Each thread reads into an inbox of the ledger, where the next worker finds what was not done
  * (inbox.h). Each request is on the board from when it is read to its reply.

@@ -2,8 +2,9 @@
  * records.h - what lies where in the arena, written down in its tail for the process that takes the
  * memfd over when this one has died. Pure memory: no locks, no I/O, no clock.
  *
- *	superblock: of what shape --> records, one for each entry of the window --> checks of
- * granules
+ *	superblock: of what shape
+ *	records: one for each entry of the window
+ *	checks: of their granules
  *
  * A record is believed when the check over it holds, and the bytes it speaks of when all their
  * granules match their checks. records.c documents the layout byte by byte, why the order in which

@@ -4,15 +4,18 @@
  * be lost with it (the connection to the kernel, the ledger, the arena), and starts the next one
  * when it dies.
  *
- *	worker -> keeper	KEEP name + descriptor	hold this; takes the place of an older one
- *				DROP name
- *				SERVING			from now on a death is answered with another
- *				STOPPING		from now on it is not: as told, or unmounted
- *				WATCH			hang_after: replace me when a request is
- * overdue UPGRADE path		try the program there, then let it take over READY | REFUSED reason
- * of a standby, see below keeper -> worker	UPGRADED ok | reason	of the trial; ok: stop
- * serving and leave SIGNAL number		what the keeper was sent: TERM, INT, HUP GO
- * to a standby: your turn
+ *	worker -> keeper
+ *		KEEP name + descriptor	hold this; takes the place of an older one
+ *		DROP name
+ *		SERVING			from now on a death is answered with another
+ *		STOPPING		from now on it is not: as told, or unmounted
+ *		WATCH			hang_after: replace me when a request is overdue
+ *		UPGRADE path		try the program there, then let it take over
+ *		READY, REFUSED reason	of a standby, see below
+ *	keeper -> worker
+ *		UPGRADED ok, or reason	of the trial; ok: stop serving and leave
+ *		SIGNAL number		what the keeper was sent: TERM, INT, HUP
+ *		GO			to a standby: your turn
  *
  * A standby is a worker of another release that was started while one runs: it looks whether it
  * could take over, says so, and waits for its turn or its end.
