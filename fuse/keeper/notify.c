@@ -42,10 +42,7 @@ void notify_init(struct notify *notify)
 
 static void tell(const struct notify *notify, char *text, int fd)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
+	union protocol_rights rights;
 	struct sockaddr_un address = notify->address;
 	struct iovec part = { text, strlen(text) };
 	struct msghdr header = { .msg_name = &address,
@@ -55,17 +52,7 @@ static void tell(const struct notify *notify, char *text, int fd)
 
 	if (notify->socket < 0)
 		return;
-	if (fd >= 0) {
-		struct cmsghdr *rights;
-
-		header.msg_control = control.bytes;
-		header.msg_controllen = sizeof(control.bytes);
-		rights = CMSG_FIRSTHDR(&header);
-		rights->cmsg_level = SOL_SOCKET;
-		rights->cmsg_type = SCM_RIGHTS;
-		rights->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(rights), &fd, sizeof(fd));
-	}
+	protocol_attach(&header, &rights, fd);
 	if (sendmsg(notify->socket, &header, MSG_NOSIGNAL) < 0)
 		log_warning("keeper.notify", "error=\"%s\" effect=\"systemd does not know: %.40s\"",
 			    error_text(-errno), text);

@@ -82,28 +82,31 @@ int protocol_decode(const uint8_t *bytes, size_t len, struct protocol_message *o
 	return 0;
 }
 
+void protocol_attach(struct msghdr *header, union protocol_rights *room, int fd)
+{
+	struct cmsghdr *rights;
+
+	if (fd < 0)
+		return;
+	memset(room, 0, sizeof(*room));
+	header->msg_control = room->bytes;
+	header->msg_controllen = sizeof(room->bytes);
+	rights = CMSG_FIRSTHDR(header);
+	rights->cmsg_level = SOL_SOCKET;
+	rights->cmsg_type = SCM_RIGHTS;
+	rights->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(rights), &fd, sizeof(fd));
+}
+
 int protocol_send(int socket, const struct protocol_message *message, int fd)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
+	union protocol_rights rights;
 	uint8_t bytes[PROTOCOL_MESSAGE_MAX];
 	struct iovec part = { bytes, protocol_encode(message, bytes) };
 	struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1 };
 	ssize_t sent;
 
-	if (fd >= 0) {
-		struct cmsghdr *rights;
-
-		header.msg_control = control.bytes;
-		header.msg_controllen = sizeof(control.bytes);
-		rights = CMSG_FIRSTHDR(&header);
-		rights->cmsg_level = SOL_SOCKET;
-		rights->cmsg_type = SCM_RIGHTS;
-		rights->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(rights), &fd, sizeof(fd));
-	}
+	protocol_attach(&header, &rights, fd);
 	do {
 		sent = sendmsg(socket, &header, MSG_NOSIGNAL);
 	} while (sent < 0 && errno == EINTR);

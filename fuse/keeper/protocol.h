@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #define PROTOCOL_VERSION	 1
 #define PROTOCOL_VARIABLE	 "CENOTE_KEEPER"
@@ -58,6 +59,15 @@ int protocol_decode(const uint8_t *bytes, size_t len, struct protocol_message *o
 
 /** protocol_name_valid() - letters, digits, '.', '-'; 1 to PROTOCOL_NAME_MAX of them. */
 bool protocol_name_valid(const char *name);
+
+/* Room for the descriptor that goes with a message. */
+union protocol_rights {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+/** protocol_attach() - @fd goes with the message, by way of @room; -1: none does. */
+void protocol_attach(struct msghdr *header, union protocol_rights *room, int fd);
 
 /**
  * protocol_send() - @fd: goes with it, stays the caller's; -1: none.
