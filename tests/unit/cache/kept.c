@@ -52,6 +52,8 @@ static void die(struct rig *rig)
 static void wait_all_verified(struct rig *rig)
 {
 	rig_wait_counter(rig, CACHE_KEPT_WAITING, 0);
+	pthread_mutex_lock(&rig->cache->lock); /* under which it is pinned a little later */
+	pthread_mutex_unlock(&rig->cache->lock);
 	rig_wait_counter(rig, CACHE_MEMORY_PINNED, 0); /* the last one is done with */
 }
 
@@ -362,6 +364,8 @@ static void test_kept__ssd_may_be_reading_it__keeps_its_frame_for_a_while(void *
 	cache_reload(rig->cache, &rig->config);
 	fake_backing_automatic(&rig->backing);
 	rig_wait_counter(rig, CACHE_KEPT_WAITING, 0);
+	pthread_mutex_lock(&rig->cache->lock); /* under which it is pinned a little later */
+	pthread_mutex_unlock(&rig->cache->lock);
 	rig_wait_counter(rig, CACHE_MEMORY_PINNED, RIG_MEMORY / 4);
 	other = rig_open(rig, "b", 4 * RIG_MEMORY);
 	fake_store.refuse = true;

@@ -17,6 +17,7 @@
 #include "base/config.h"
 
 #define WAIT_MS	   20000
+#define GONE_NS	   (20 * NS_PER_S)
 #define SOCKET_LEN (1 << 20)
 #define ALL_FLAGS  0xffffffffu
 
@@ -253,6 +254,30 @@ int kernel_lookup(struct kernel *kernel, uint64_t parent, const char *name,
 		memcpy(out, kernel->reply.data, sizeof(*out));
 	}
 	return err;
+}
+
+int kernel_getattr(struct kernel *kernel, uint64_t node)
+{
+	struct fuse_getattr_in in = { 0 };
+
+	return kernel_ask(kernel, FUSE_GETATTR, node, &in, sizeof(in));
+}
+
+void kernel_forget(struct kernel *kernel, uint64_t node, uint64_t count)
+{
+	struct fuse_forget_in in = { .nlookup = count };
+
+	kernel_send(kernel, FUSE_FORGET, node, &in, sizeof(in));
+}
+
+void kernel_await_gone(struct kernel *kernel, uint64_t node)
+{
+	uint64_t until_ns = clock_now_ns(clock_system()) + GONE_NS;
+	int status;
+
+	while ((status = kernel_getattr(kernel, node)) == 0)
+		CHECK(clock_now_ns(clock_system()) < until_ns);
+	CHECK(status == -ESTALE);
 }
 
 int kernel_open(struct kernel *kernel, uint32_t opcode, uint64_t node, uint64_t *out_handle)

@@ -86,6 +86,16 @@ int kernel_ask(struct kernel *kernel, uint32_t opcode, uint64_t node, const void
 int kernel_lookup(struct kernel *kernel, uint64_t parent, const char *name,
 		  struct fuse_entry_out *out);
 
+/** kernel_getattr() - Return: the error. */
+int kernel_getattr(struct kernel *kernel, uint64_t node);
+
+/** kernel_forget() - FORGET of @count look-ups, which has no reply. */
+void kernel_forget(struct kernel *kernel, uint64_t node, uint64_t count);
+
+/** kernel_await_gone() - until the node is not known any more: another thread may have the FORGET.
+ */
+void kernel_await_gone(struct kernel *kernel, uint64_t node);
+
 /** kernel_open() - OPEN or OPENDIR. */
 int kernel_open(struct kernel *kernel, uint32_t opcode, uint64_t node, uint64_t *out_handle);
 

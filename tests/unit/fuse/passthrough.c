@@ -242,14 +242,14 @@ static void test_open__complete_and_verified__estale_once_then_by_one_backing_id
 
 static void test_lookup__of_a_verified_file__a_passthrough_node_at_once(void **state)
 {
-	struct fuse_forget_in forget = { .nlookup = 1 };
 	uint64_t node, handle;
 	int id;
 
 	(void)state;
 	node = fill(&handle);
 	release(node, handle);
-	kernel_send(&kernel, FUSE_FORGET, node, &forget, sizeof(forget));
+	kernel_forget(&kernel, node, 1);
+	kernel_await_gone(&kernel, node);
 	clock_manual_advance(&kernel.rig.clock, FRESH);
 	node = look_up().nodeid;
 	assert_int_equal(open_file(node, &handle, &id), 0);

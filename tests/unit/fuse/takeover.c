@@ -60,13 +60,6 @@ static uint64_t looked_up(const char *name)
 	return entry.nodeid;
 }
 
-static int getattr(uint64_t node)
-{
-	struct fuse_getattr_in in = { 0 };
-
-	return kernel_ask(&kernel, FUSE_GETATTR, node, &in, sizeof(in));
-}
-
 /* The ledger of the dead worker, as the next one will find it. For ledger_destroy(). */
 static struct ledger *ledger_of_the_dead(void)
 {
@@ -116,7 +109,7 @@ static void test_take_over__the_kernel_hears_one_resend_and_nothing_else(void **
 	assert_int_equal(recv(kernel.fd, heard, sizeof(heard), MSG_DONTWAIT), sizeof(resend));
 	assert_memory_equal(heard, resend, sizeof(resend));
 	assert_true(kernel_silent(&kernel));
-	assert_int_equal(getattr(1), 0);
+	assert_int_equal(kernel_getattr(&kernel, 1), 0);
 }
 
 static void test_take_over__a_request_came_while_nobody_served__is_answered_after_it(void **state)
@@ -167,7 +160,7 @@ static void test_take_over__twice__goes_on(void **state)
 	(void)state;
 	kernel_replace(&kernel);
 	kernel_replace(&kernel);
-	assert_int_equal(getattr(node), 0);
+	assert_int_equal(kernel_getattr(&kernel, node), 0);
 	assert_int_equal(nodes(), 1);
 }
 
@@ -201,26 +194,25 @@ static void test_take_over__a_forget_was_read_and_not_done__is_done(void **state
 	forget_into_inbox(LEDGER_INBOXES - 1, a, 1); /* of more threads than the next one has */
 	assert_int_equal(kernel_take_over(&kernel), 0);
 	assert_int_equal(nodes(), 1);
-	assert_int_equal(getattr(a), -ESTALE);
-	assert_int_equal(getattr(b), 0);
+	assert_int_equal(kernel_getattr(&kernel, a), -ESTALE);
+	assert_int_equal(kernel_getattr(&kernel, b), 0);
 }
 
 static void test_take_over__a_forget_was_done__is_not_done_again(void **state)
 {
 	uint64_t node = looked_up("a");
-	struct fuse_forget_in in = { .nlookup = 1 };
 
 	(void)state;
 	assert_true(looked_up("a") == node);
-	kernel_send(&kernel, FUSE_FORGET, node, &in, sizeof(in));
-	assert_int_equal(getattr(node), 0); /* by one of two threads: */
-	assert_int_equal(getattr(node), 0);
+	kernel_forget(&kernel, node, 1);
+	assert_int_equal(kernel_getattr(&kernel, node), 0); /* by one of two threads: */
+	assert_int_equal(kernel_getattr(&kernel, node), 0);
 	kernel_replace(&kernel);
 	kernel_replace(&kernel);
-	assert_int_equal(getattr(node), 0);
-	kernel_send(&kernel, FUSE_FORGET, node, &in, sizeof(in));
+	assert_int_equal(kernel_getattr(&kernel, node), 0);
+	kernel_forget(&kernel, node, 1);
 	kernel_replace(&kernel);
-	assert_int_equal(getattr(node), -ESTALE);
+	kernel_await_gone(&kernel, node);
 }
 
 static void test_take_over__garbage_in_the_inboxes__is_ignored(void **state)
@@ -242,8 +234,8 @@ static void test_take_over__garbage_in_the_inboxes__is_ignored(void **state)
 	header.opcode = FUSE_RELEASE;
 	put_into_inbox(2, &header, sizeof(header));
 	assert_int_equal(kernel_take_over(&kernel), 0);
-	assert_int_equal(getattr(node), 0);
-	assert_int_equal(getattr(node), 0);
+	assert_int_equal(kernel_getattr(&kernel, node), 0);
+	assert_int_equal(kernel_getattr(&kernel, node), 0);
 }
 
 /* --- the board ------------------------------------------------------------------------------ */
@@ -294,8 +286,7 @@ static void test_board__forget__is_only_counted(void **state)
 	uint64_t unique = kernel_send(&kernel, FUSE_FORGET, node, &in, sizeof(in));
 
 	(void)state;
-	while (getattr(node) == 0)
-		;
+	kernel_await_gone(&kernel, node);
 	assert_true(kernel.board->taken >= taken + 2);
 	assert_null(on_board(unique));
 }
@@ -344,7 +335,7 @@ static void test_leave__nothing_is_read_any_more_and_the_connection_stays(void *
 	assert_true(kernel_silent(&kernel));
 	assert_int_equal(kernel_take_over(&kernel), 0);
 	assert_true(kernel_receive(&kernel) == unique);
-	assert_int_equal(getattr(node), 0);
+	assert_int_equal(kernel_getattr(&kernel, node), 0);
 }
 
 /* What the work of a worker that left does when it ends is seen by nobody. */
@@ -445,13 +436,13 @@ static void test_take_over__a_ledger_of_another_version__the_kernel_looks_up_aga
 	assert_int_equal(pwrite(kernel.heritage.ledger, &other, sizeof(other), 8), sizeof(other));
 	clock_manual_advance(&kernel.rig.clock, NS_PER_S); /* node numbers begin with it */
 	assert_int_equal(kernel_take_over(&kernel), 0);
-	assert_int_equal(getattr(node), -ESTALE);
+	assert_int_equal(kernel_getattr(&kernel, node), -ESTALE);
 	assert_int_equal(kernel_open(&kernel, FUSE_OPEN, node, &handle), -ESTALE);
 	again = looked_up("a");
 	assert_true(again != node);
-	assert_int_equal(getattr(again), 0);
+	assert_int_equal(kernel_getattr(&kernel, again), 0);
 	kernel_replace(&kernel); /* the new ledger has INIT, too */
-	assert_int_equal(getattr(again), 0);
+	assert_int_equal(kernel_getattr(&kernel, again), 0);
 }
 
 static void test_take_over__fails__leaves_all_as_it_was(void **state)
@@ -475,7 +466,7 @@ static void test_take_over__fails__leaves_all_as_it_was(void **state)
 	ledger_set_init(ledger, init, len);
 	ledger_destroy(ledger);
 	assert_int_equal(kernel_take_over(&kernel), 0);
-	assert_int_equal(getattr(node), 0);
+	assert_int_equal(kernel_getattr(&kernel, node), 0);
 }
 
 #define TEST(name)	     cmocka_unit_test_setup_teardown(name, setup, teardown)
