@@ -5,6 +5,10 @@
  * Since when a member stores is by our own clock: when we first saw it do so. It survives what is
  * known to pass - a suspicion, an announced restart, the joining after it - and ends with a leave
  * or a death, after which nobody knows what is left on its SSD.
+ *
+ * So does its place: who stored and joins again is back after a restart, or its next worker is,
+ * with the SSD that it had. Were its blocks placed elsewhere for that moment, they would be fetched
+ * anew.
  */
 #include "cache/peer/roll.h"
 
@@ -39,6 +43,7 @@ struct entry {
 	struct news news, told;
 	bool is_self;
 	bool leaving; /* since the gossip said so, through suspicions, until it says otherwise */
+	uint64_t joining_ns; /* since then, and it stored before; 0: not */
 	UT_hash_handle by_id;
 };
 
@@ -179,6 +184,27 @@ static void since_note(struct entry *entry, uint64_t now_ns)
 		entry->storing_since_ns = now_ns ? now_ns : 1;
 }
 
+/* It keeps its place, but not for as long as it likes to join. */
+static void joining_note(struct roll *roll, struct entry *entry,
+			 const struct membership_member *member, uint64_t now_ns)
+{
+	uint64_t until_ns;
+
+	if (member->state != MEMBERSHIP_JOINING || entry->role != ROLL_NEIGHBOUR ||
+	    !entry->storing_since_ns || !entry->weight) {
+		entry->joining_ns = 0;
+		return;
+	}
+	if (!entry->joining_ns)
+		entry->joining_ns = now_ns ? now_ns : 1;
+	until_ns = clock_after_ns(entry->joining_ns, ROLL_JOINING_NS);
+	if (now_ns >= until_ns)
+		return;
+	entry->role = ROLL_STORES;
+	if (until_ns < roll->next_ns)
+		roll->next_ns = until_ns;
+}
+
 /* A suspicion hides what its member was doing. Were a leaving one to store again while it lasts,
  * its blocks would move back and forth. */
 static void leaving_note(struct entry *entry, const struct membership_member *member)
@@ -237,6 +263,7 @@ int roll_take(struct roll *roll, const struct membership_member *self,
 	entry->role = roll_role(self, member, now_ns);
 	entry->weight = member->details.capacity;
 	leaving_note(entry, member);
+	joining_note(roll, entry, member, now_ns);
 	since_note(entry, now_ns);
 	entry->news = (struct news){ .boot = member->boot };
 	if (entry->leaving && entry->role == ROLL_NEIGHBOUR)

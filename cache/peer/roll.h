@@ -3,7 +3,8 @@
  * where. Pure: fed with looks at the members, it keeps what lasts from one look to the next.
  *
  *	stores	  blocks are placed on it: same site, same configuration, lends capacity, and is
- *		  alive, suspect, or restarting within its time
+ *		  alive, suspect, restarting within its time, or joining for less than
+ *		  ROLL_JOINING_NS after it has stored
  *	neighbour can be asked, but owns nothing: joining, leaving (suspect meanwhile or not), or
  *		  without capacity
  *	stranger  dead, gone, elsewhere, unreadable, or it would look for other blocks than we do
@@ -16,9 +17,12 @@
 #include <stdint.h>
 
 #include "base/address.h"
+#include "base/clock.h"
 #include "cache/placement/placement.h"
 #include "fabric/gossip/membership.h"
 #include "fabric/identity.h"
+
+#define ROLL_JOINING_NS (10 * NS_PER_S)
 
 enum roll_role {
 	ROLL_STRANGER,
@@ -26,7 +30,8 @@ enum roll_role {
 	ROLL_STORES,
 };
 
-/** roll_role() - what @member is to the node that @self describes (they may be the same). */
+/** roll_role() - what @member is to the node that @self describes (they may be the same), whatever
+ *  it was before. */
 enum roll_role roll_role(const struct membership_member *self,
 			 const struct membership_member *member, uint64_t now_ns);
 

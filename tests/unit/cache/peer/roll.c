@@ -258,6 +258,41 @@ static void test_storing_since__of_a_member__lasts_through_what_passes(void **st
 	}
 }
 
+/* Back from a restart, or with its next worker: what it has on its SSD is where it was. */
+static void test_stores__one_that_joins_again__keeps_its_place_for_a_while(void **state)
+{
+	static const enum membership_state befores[] = { MEMBERSHIP_ALIVE, MEMBERSHIP_RESTARTING };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_COUNT(befores); i++) {
+		struct membership_member members[] = { member_make(1), member_make(2) };
+		struct told told = { 0 };
+		unsigned count;
+		struct roll *roll;
+
+		assert_int_equal(roll_create(&roll), 0);
+		assert_int_equal(look(roll, members, 2, NOW, &told), 0);
+		members[1].state = befores[i];
+		members[1].until_ns = NOW + NS_PER_S;
+		assert_int_equal(look(roll, members, 2, NOW, &told), 0);
+		members[1].state = MEMBERSHIP_JOINING;
+		members[1].boot++;
+		assert_int_equal(look(roll, members, 2, NOW + 5, &told), 0);
+		assert_int_equal(since(roll, 2), NOW);
+		assert_int_equal(roll_next_ns(roll), NOW + 5 + ROLL_JOINING_NS);
+		assert_int_equal(look(roll, members, 2, NOW + 4 + ROLL_JOINING_NS, &told), 0);
+		assert_int_equal(since(roll, 2), NOW);
+		assert_int_equal(look(roll, members, 2, NOW + 5 + ROLL_JOINING_NS, &told), 0);
+		assert_non_null(roll_stores(roll, &count));
+		assert_int_equal(count, 1);
+		assert_int_equal(roll_next_ns(roll), CLOCK_NEVER);
+		members[1].state = MEMBERSHIP_ALIVE; /* and it has what it had */
+		assert_int_equal(look(roll, members, 2, NOW + 6 + ROLL_JOINING_NS, &told), 0);
+		assert_int_equal(since(roll, 2), NOW);
+		roll_destroy(roll);
+	}
+}
+
 static void test_storing_since__of_a_forgotten_member__begins_anew(void **state)
 {
 	struct membership_member members[] = { member_make(1), member_make(2) };
@@ -477,6 +512,7 @@ int main(void)
 		cmocka_unit_test(test_look__at_several_members__places_those_who_store),
 		cmocka_unit_test(test_look__at_nobody__is_no_error),
 		cmocka_unit_test(test_storing_since__of_a_member__lasts_through_what_passes),
+		cmocka_unit_test(test_stores__one_that_joins_again__keeps_its_place_for_a_while),
 		cmocka_unit_test(test_storing_since__of_a_forgotten_member__begins_anew),
 		cmocka_unit_test(test_next__with_a_member_that_restarts__is_its_time),
 		cmocka_unit_test(test_neighbours__when_one_changed__are_told_what),
