@@ -134,11 +134,11 @@ struct pursuit {
 	/* the READ, one at a time */
 	struct transport_read read;
 	uint64_t read_limit_ns;	    /* its time */
-	bool reading;		    /* it is the transport's */
 	struct pursuit_list *queue; /* of READs, in which it waits; or NULL */
-	bool block;		    /* it counts in its neighbour's blocks_read */
 	uint8_t *scratch;	    /* a slot of it, while it looks into a directory */
-	bool shaping;		    /* for the others too */
+	bool reading;		    /* it is the transport's */
+	bool block;		    /* it counts in its neighbour's blocks_read */
+	bool shaping;		    /* it reads the superblock, for the others too */
 	struct directory_place place;
 	struct question *leased; /* of questions */
 	unsigned question_count;

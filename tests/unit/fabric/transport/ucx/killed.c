@@ -2,7 +2,7 @@
  * Tests of owners and readers that die or stop without a word: real processes, SIGKILL and SIGSTOP.
  * They are forked by a process of its own, the nursery, which has not opened UCX.
  *
- * Usage: killed [ROUNDS], 1,000 unless given (100 under a sanitizer).
+ * Usage: killed [ROUNDS], 500 unless given (100 under a sanitizer).
  */
 #include "tests/unit/fabric/transport/ucx/rig.h"
 
