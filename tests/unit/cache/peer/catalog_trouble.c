@@ -236,16 +236,22 @@ static void test_list__the_asker_dies__the_flight_goes_on(void **state)
 
 /* --- pages that are objects */
 
+/* A page that another node owns is asked for, and the read of its bytes does not end. */
+static void list_held(struct rig *rig, struct rig_list *list, char prefix[64])
+{
+	rig_set_page(rig, 1000, 0);
+	rig_prefix_of(rig, 1, 0, prefix);
+	rig->nodes[0].holds_reads = true;
+	rig_list(&rig->nodes[0], list, prefix);
+}
+
 static void test_read__the_page_is_gone__that_member_is_asked_again(void **state)
 {
 	struct rig *rig = rig_of(state);
 	struct rig_list list;
 	char prefix[64];
 
-	rig_set_page(rig, 1000, 0);
-	rig_prefix_of(rig, 1, 0, prefix);
-	rig->nodes[0].holds_reads = true;
-	rig_list(&rig->nodes[0], &list, prefix);
+	list_held(rig, &list, prefix);
 	rig_settle(rig);
 	assert_int_equal(rig->nodes[0].read_count, 1);
 	rig_node_stop(&rig->nodes[1]); /* restarted between the two */
@@ -285,10 +291,7 @@ static void test_read__takes_too_long__the_store_is_asked(void **state)
 	struct rig_list list;
 	char prefix[64];
 
-	rig_set_page(rig, 1000, 0);
-	rig_prefix_of(rig, 1, 0, prefix);
-	rig->nodes[0].holds_reads = true;
-	rig_list(&rig->nodes[0], &list, prefix);
+	list_held(rig, &list, prefix);
 	rig_run(rig, RIG_TIMEOUT_NS / 2 - NS_PER_S);
 	assert_int_equal(list.done, 0);
 	rig_run(rig, 2 * NS_PER_S);

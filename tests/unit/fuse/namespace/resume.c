@@ -200,6 +200,14 @@ static void check_change(enum change what, unsigned count, unsigned page_max, bo
 	rig_close(&rig, &reader);
 }
 
+/* It has shown the first @count names, each once. */
+static void check_all(const struct rig_reader *reader, unsigned count)
+{
+	assert_int_equal(reader->count, count);
+	for (unsigned i = 0; i < count; i++)
+		assert_int_equal(number_of(reader->names[i]), i);
+}
+
 static void test_resume__directory_changed__nothing_twice_and_nothing_left_out(void **state)
 {
 	static const unsigned counts[] = { 1, 5, 700, 1000, 1001, 1400, 1499, 1500 };
@@ -419,9 +427,7 @@ static void test_resume__in_the_middle_of_a_reply__counted_from_an_entry_before(
 	drop(0, 90, 2);
 	put(300, 310, 1);
 	assert_int_equal(rig_read_all(&rig, &reader), 0);
-	assert_int_equal(reader.count, 310);
-	for (unsigned i = 0; i < 310; i++)
-		assert_int_equal(number_of(reader.names[i]), i);
+	check_all(&reader, 310);
 	rig_close(&rig, &reader);
 }
 
@@ -439,9 +445,7 @@ static void test_resume__to_before_the_entry_known__counted_from_it(void **state
 	reader.offset = reader.offsets[119];
 	drop(0, 90, 2);
 	assert_int_equal(rig_read_all(&rig, &reader), 0);
-	assert_int_equal(reader.count, 300);
-	for (unsigned i = 0; i < 300; i++)
-		assert_int_equal(number_of(reader.names[i]), i);
+	check_all(&reader, 300);
 	rig_close(&rig, &reader);
 }
 

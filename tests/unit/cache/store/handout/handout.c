@@ -150,6 +150,19 @@ static void wait_count(struct rig *rig, enum store_counter counter, uint64_t lea
 
 /* --- which files, and when --- */
 
+/* Others are written until something had to go. */
+static void evict_one(struct rig *rig)
+{
+	struct rig_object other;
+
+	for (unsigned others = 0; rig_count(rig, STORE_EVICTED_OBJECTS) == 0; others++) {
+		assert_true(others < 1000);
+		rig_object(&other, 1000 + others, 200000, "/images");
+		rig_write_all(rig, &other);
+		rig_flush(rig);
+	}
+}
+
 static void test_handout__complete__its_exact_file_and_it_is_read_only(void **state)
 {
 	static const uint64_t sizes[] = { 32769, 36864, 40000, RIG_BLOCK_LEN, RIG_BLOCK_LEN + 1,
@@ -550,23 +563,17 @@ static void test_lost__a_block_of_a_whole_object__is_told(void **state)
 
 static void test_evict__a_handed_out_file__its_bytes_live_on(void **state)
 {
-	struct rig_object object, other;
+	struct rig_object object;
 	struct cache_handout handout;
 	struct fixture fixture;
 	struct rig *rig = &fixture.rig;
-	unsigned others = 0;
 
 	(void)state;
 	make(&fixture, RIG_OWN_ALL);
 	write_whole(rig, &object, 1, LARGE);
 	assert_int_equal(hand_out(rig, &object, &handout), 0);
 	store_obsolete(rig->store, &object.store.id);
-	while (rig_count(rig, STORE_EVICTED_OBJECTS) == 0) {
-		rig_object(&other, 1000 + others++, 200000, "/images");
-		rig_write_all(rig, &other);
-		rig_flush(rig);
-		assert_true(others < 1000);
-	}
+	evict_one(rig);
 	assert_false(store_handout_current(rig->store, &handout));
 	assert_true(store_handout_sound(rig->store, &handout));
 	assert_int_equal(stat_of(rig, &object).st_ino, 0);
@@ -629,10 +636,9 @@ static void test_adopt__handed_out_by_a_worker_that_died__verified_without_readi
 static void test_adopt__evicted_under_it__unlinked_and_its_bytes_live_on(void **state)
 {
 	struct cache_handout before, adopted;
-	struct rig_object object, other;
+	struct rig_object object;
 	struct fixture fixture;
 	struct rig *rig = &fixture.rig;
-	unsigned others = 0;
 
 	(void)state;
 	make(&fixture, RIG_OWN_ALL);
@@ -643,12 +649,7 @@ static void test_adopt__evicted_under_it__unlinked_and_its_bytes_live_on(void **
 	store_handout_adopt(rig->store, 0, &object.store.id, &adopted);
 	store_handout_allow(rig->store, 0, true);
 	store_obsolete(rig->store, &object.store.id);
-	while (rig_count(rig, STORE_EVICTED_OBJECTS) == 0) {
-		rig_object(&other, 1000 + others++, 200000, "/images");
-		rig_write_all(rig, &other);
-		rig_flush(rig);
-		assert_true(others < 1000);
-	}
+	evict_one(rig);
 	assert_false(store_handout_current(rig->store, &adopted));
 	assert_true(store_handout_sound(rig->store, &adopted));
 	check_bytes(before.fd, &object, NONE);
