@@ -1,5 +1,5 @@
 /*
- * Tests of restore.h and suspects.c, through the namespace's door: what the worker before left in
+ * Tests of restore.h, through the namespace's door: what the worker before left in
  * the ledger, by dying at a quiet moment or, made by hand, at any other.
  */
 #include "fuse/namespace/restore.h"
@@ -46,24 +46,6 @@ static struct namespace_attributes attributes_of(uint64_t id)
 
 	assert_int_equal(namespace_attributes(rig.ns, id, &attributes), 0);
 	return attributes;
-}
-
-static uint64_t look_up(uint64_t parent, const char *name)
-{
-	uint64_t id = 0;
-
-	assert_int_equal(rig_lookup(&rig, parent, name, &id), 0);
-	return id;
-}
-
-static int open_status(uint64_t id)
-{
-	struct namespace_file *file;
-	int err = namespace_file(rig.ns, id, true, &file);
-
-	if (!err)
-		namespace_file_free(file);
-	return err;
 }
 
 static int count_node(void *context, uint32_t place, const struct ledger_node *node)
@@ -128,10 +110,10 @@ static void test_take_over__a_tree_of_10000__is_as_it_was_and_nobody_is_asked(vo
 		}
 	for (unsigned d = 0; d < DIRECTORIES; d++) {
 		snprintf(key, sizeof(key), "d%02u", d);
-		see(&directories[d], look_up(ROOT, key));
+		see(&directories[d], rig_look_up(&rig, ROOT, key));
 		for (unsigned f = 0; f < FILES; f++) {
 			snprintf(key, sizeof(key), "f%02u", f);
-			see(&files[d][f], look_up(directories[d].id, key));
+			see(&files[d][f], rig_look_up(&rig, directories[d].id, key));
 		}
 		/* The kernel may forget a directory and know files in it. */
 		if (d % 2)
@@ -145,7 +127,7 @@ static void test_take_over__a_tree_of_10000__is_as_it_was_and_nobody_is_asked(vo
 		assert_seen(&directories[d]);
 		for (unsigned f = 0; f < FILES; f++) {
 			assert_seen(&files[d][f]);
-			assert_int_equal(open_status(files[d][f].id), 0);
+			assert_int_equal(rig_open_status(&rig, files[d][f].id), 0);
 			snprintf(key, sizeof(key), "b/k/d%02u/f%02u", d, f);
 			assert_key(files[d][f].id, key);
 		}
@@ -169,21 +151,21 @@ static void test_take_over__a_name__is_asked_for_anew(void **state)
 
 	(void)state;
 	fake_put(&rig.fake, "a", 1, "e1");
-	id = look_up(ROOT, "a");
+	id = rig_look_up(&rig, ROOT, "a");
 	heads = rig.fake.heads;
 	rig_take_over(&rig);
 	clock_manual_advance(&rig.clock, NS_PER_MS);
-	assert_int_equal(look_up(ROOT, "a"), id);
+	assert_int_equal(rig_look_up(&rig, ROOT, "a"), id);
 	assert_int_equal(rig.fake.heads, heads + 1);
-	assert_int_equal(look_up(ROOT, "a"), id); /* and is known from then on */
+	assert_int_equal(rig_look_up(&rig, ROOT, "a"), id); /* and is known from then on */
 	assert_int_equal(rig.fake.heads, heads + 1);
 	rig_take_over(&rig);
 	clock_manual_advance(&rig.clock, NS_PER_MS);
 	fake_put(&rig.fake, "a", 2, "e2");
-	other = look_up(ROOT, "a");
+	other = rig_look_up(&rig, ROOT, "a");
 	assert_true(other > id);
-	assert_int_equal(open_status(id), -ESTALE);
-	assert_int_equal(open_status(other), 0);
+	assert_int_equal(rig_open_status(&rig, id), -ESTALE);
+	assert_int_equal(rig_open_status(&rig, other), 0);
 	assert_string_equal(rig.obsolete_etag, "e1");
 }
 
@@ -193,11 +175,11 @@ static void test_take_over__answers_from_before__do_not_count(void **state)
 
 	(void)state;
 	fake_put(&rig.fake, "a", 1, "e1");
-	id = look_up(ROOT, "a");
+	id = rig_look_up(&rig, ROOT, "a");
 	clock_manual_advance(&rig.clock, 20 * NS_PER_S);
 	rig_take_over(&rig);
 	clock_manual_advance(&rig.clock, 3 * NS_PER_S);
-	assert_int_equal(look_up(ROOT, "a"), id);
+	assert_int_equal(rig_look_up(&rig, ROOT, "a"), id);
 	assert_int_equal(rig.fake.head.max_age_ns, 3 * NS_PER_S);
 }
 
@@ -209,11 +191,11 @@ static void test_take_over__modes_and_flags__as_they_were(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 4; i++)
 		fake_put(&rig.fake, (const char *const[]){ "a", "b", "c", "d" }[i], i, "e1");
-	direct = look_up(ROOT, "a");
+	direct = rig_look_up(&rig, ROOT, "a");
 	rig.passthrough = true;
-	passthrough = look_up(ROOT, "b");
-	fallen = look_up(ROOT, "c");
-	superseded = look_up(ROOT, "d");
+	passthrough = rig_look_up(&rig, ROOT, "b");
+	fallen = rig_look_up(&rig, ROOT, "c");
+	superseded = rig_look_up(&rig, ROOT, "d");
 	namespace_fall_back(rig.ns, fallen);
 	rig.passthrough = false;
 	namespace_supersede(rig.ns, superseded);
@@ -221,8 +203,8 @@ static void test_take_over__modes_and_flags__as_they_were(void **state)
 	assert_false(namespace_is_passthrough(rig.ns, direct));
 	assert_true(namespace_is_passthrough(rig.ns, passthrough));
 	assert_false(namespace_is_passthrough(rig.ns, fallen));
-	assert_int_equal(open_status(superseded), -ESTALE);
-	successor = look_up(ROOT, "d");
+	assert_int_equal(rig_open_status(&rig, superseded), -ESTALE);
+	successor = rig_look_up(&rig, ROOT, "d");
 	assert_true(successor != superseded);
 	assert_int_equal(namespace_file(rig.ns, successor, true, &file), 0);
 	assert_true(file->fresh);
@@ -236,17 +218,17 @@ static void test_take_over__refused__stale_and_not_to_be_found_in_old_answers(vo
 
 	(void)state;
 	fake_put(&rig.fake, "a", 1, "e1");
-	id = look_up(ROOT, "a");
+	id = rig_look_up(&rig, ROOT, "a");
 	namespace_refused(rig.ns, id);
 	rig_take_over(&rig);
 	clock_manual_advance(&rig.clock, NS_PER_S);
-	assert_int_equal(open_status(id), -ESTALE);
+	assert_int_equal(rig_open_status(&rig, id), -ESTALE);
 	assert_int_equal(attributes_of(id).size, 1);
-	again = look_up(ROOT, "a");
+	again = rig_look_up(&rig, ROOT, "a");
 	assert_string_equal(rig.fake.head.refused, "e1");
 	assert_int_equal(rig.fake.head.max_age_ns, NS_PER_S);
 	assert_true(again != id);
-	assert_int_equal(open_status(again), 0);
+	assert_int_equal(rig_open_status(&rig, again), 0);
 }
 
 static bool is_fresh(uint64_t id)
@@ -267,23 +249,23 @@ static void test_take_over__new_of_its_name__stays_new_and_is_kept(void **state)
 
 	(void)state;
 	fake_put(&rig.fake, "a", 1, "e1");
-	before = look_up(ROOT, "a");
+	before = rig_look_up(&rig, ROOT, "a");
 	fake_put(&rig.fake, "a", 1, "e2");
 	namespace_refused(rig.ns, before);
-	after = look_up(ROOT, "a");
+	after = rig_look_up(&rig, ROOT, "a");
 	assert_true(is_fresh(after));
 	namespace_forget(rig.ns, after, 1); /* the kernel does that, and then asks again */
 	clock_manual_advance(&rig.clock, NS_PER_S);
 	rig_take_over(&rig);
 	clock_manual_advance(&rig.clock, NS_PER_S);
 	assert_true(is_fresh(after));
-	assert_int_equal(look_up(ROOT, "a"), after);
+	assert_int_equal(rig_look_up(&rig, ROOT, "a"), after);
 	clock_manual_advance(&rig.clock, 10 * NS_PER_S);
 	assert_false(is_fresh(after));
 	namespace_forget(rig.ns, after, 1);
 	rig_take_over(&rig); /* by now it is one as any other, and nobody knows it */
-	assert_int_equal(open_status(after), -ESTALE);
-	assert_int_equal(open_status(before), -ESTALE);
+	assert_int_equal(rig_open_status(&rig, after), -ESTALE);
+	assert_int_equal(rig_open_status(&rig, before), -ESTALE);
 	namespace_forget(rig.ns, before, 1);
 	assert_int_equal(rig_counter(&rig, MOUNT_NODES), 1);
 }
@@ -295,11 +277,11 @@ static void test_take_over__numbers__are_never_given_twice(void **state)
 	(void)state;
 	fake_put(&rig.fake, "a", 1, "e1");
 	fake_put(&rig.fake, "b", 1, "e1");
-	id = look_up(ROOT, "a");
+	id = rig_look_up(&rig, ROOT, "a");
 	namespace_forget(rig.ns, id, 1);
 	rig.clock.wall_ns -= INT64_C(3600) * (int64_t)NS_PER_S; /* set back */
 	rig_take_over(&rig);
-	other = look_up(ROOT, "b");
+	other = rig_look_up(&rig, ROOT, "b");
 	assert_true(other > id);
 }
 
@@ -311,8 +293,8 @@ static void test_take_over__allocations_fail__enomem_and_nothing_is_lost(void **
 	(void)state;
 	fake_put(&rig.fake, "a", 1, "e1");
 	fake_put(&rig.fake, "d/x", 1, "e1");
-	file = look_up(ROOT, "a");
-	below = look_up(look_up(ROOT, "d"), "x");
+	file = rig_look_up(&rig, ROOT, "a");
+	below = rig_look_up(&rig, rig_look_up(&rig, ROOT, "d"), "x");
 	for (unsigned n = 1; failed; n++) {
 		struct backing *const backings[] = { &rig.fake.backing };
 		struct namespace_settings settings = { .config = &rig.config,
@@ -332,8 +314,8 @@ static void test_take_over__allocations_fail__enomem_and_nothing_is_lost(void **
 		failed = allocation_fault_disarm();
 		assert_int_equal(err, failed ? -ENOMEM : 0);
 	}
-	assert_int_equal(open_status(file), 0);
-	assert_int_equal(open_status(below), 0);
+	assert_int_equal(rig_open_status(&rig, file), 0);
+	assert_int_equal(rig_open_status(&rig, below), 0);
 	assert_int_equal(rig_counter(&rig, MOUNT_NODES), 4);
 }
 
@@ -361,12 +343,13 @@ static void test_lookup__comes_again__is_counted_once(void **state)
 	fake_put(&rig.fake, "b", 1, "e1");
 	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
 		const char *name = i ? "b" : "a";
-		uint64_t id = look_up(ROOT, name), unique = rig_unique(&rig), got;
+		uint64_t id = rig_look_up(&rig, ROOT, name), unique = rig_unique(&rig), got;
 
 		assert_int_equal(look_up_as(unique, name, &got), 0);
 		rig_take_over(&rig);
 		clock_manual_advance(&rig.clock, NS_PER_S);
-		namespace_forget(rig.ns, look_up(ROOT, name), 1); /* makes it known again */
+		namespace_forget(rig.ns, rig_look_up(&rig, ROOT, name),
+				 1); /* makes it known again */
 		assert_int_equal(
 			look_up_as(rows[i].again ? unique | AGAIN : rig_unique(&rig), name, &got),
 			0);
@@ -374,7 +357,7 @@ static void test_lookup__comes_again__is_counted_once(void **state)
 		namespace_forget(rig.ns, id, rows[i].lookups - 1);
 		attributes_of(id);
 		namespace_forget(rig.ns, id, 1);
-		assert_int_equal(open_status(id), -ESTALE);
+		assert_int_equal(rig_open_status(&rig, id), -ESTALE);
 	}
 }
 
@@ -416,14 +399,14 @@ static void test_lookup__not_the_kernels__is_not_restored(void **state)
 
 	(void)state;
 	fake_put(&rig.fake, "a", 1, "e1");
-	id = look_up(ROOT, "a");
+	id = rig_look_up(&rig, ROOT, "a");
 	namespace_forget(rig.ns, id, 1);
-	id = look_up(ROOT, "a");
+	id = rig_look_up(&rig, ROOT, "a");
 	assert_int_equal(look_up_as(0, "a", &id), 0);
 	namespace_forget(rig.ns, id, 1);
 	attributes_of(id); /* held by us */
 	rig_take_over(&rig);
-	assert_int_equal(open_status(id), -ESTALE);
+	assert_int_equal(rig_open_status(&rig, id), -ESTALE);
 	assert_int_equal(rig_counter(&rig, MOUNT_NODES), 1);
 }
 
@@ -435,14 +418,14 @@ static void test_lookup__no_room_in_the_ledger__enomem_and_a_listing_gives_names
 	(void)state;
 	fake_put(&rig.fake, "a", 1, "e1");
 	fake_put(&rig.fake, "b", 1, "e1");
-	id = look_up(ROOT, "a");
+	id = rig_look_up(&rig, ROOT, "a");
 	restore_fault_full(true);
 	assert_int_equal(rig_lookup(&rig, ROOT, "b", NULL), -ENOMEM);
-	assert_int_equal(look_up(ROOT, "a"), id); /* what is there is there */
+	assert_int_equal(rig_look_up(&rig, ROOT, "a"), id); /* what is there is there */
 	fake_put(&rig.fake, "a", 1, "e2");
 	clock_manual_advance(&rig.clock, 61 * NS_PER_S);
 	assert_int_equal(rig_lookup(&rig, ROOT, "a", NULL), -ENOMEM);
-	assert_int_equal(open_status(id), 0); /* who has the old one keeps it */
+	assert_int_equal(rig_open_status(&rig, id), 0); /* who has the old one keeps it */
 	rig_open(&rig, &reader, ROOT, true);
 	assert_int_equal(rig_read_all(&rig, &reader), 0);
 	assert_int_equal(reader.count, 2);
@@ -482,7 +465,7 @@ static void assert_gone(uint64_t id)
 	assert_int_equal(namespace_describe(rig.ns, id, key, sizeof(key)), -ESTALE);
 	assert_int_equal(namespace_directory_open(rig.ns, id, &directory), -ESTALE);
 	assert_int_equal(rig_lookup(&rig, id, "a", NULL), -ESTALE);
-	assert_int_equal(open_status(id), -ESTALE);
+	assert_int_equal(rig_open_status(&rig, id), -ESTALE);
 	namespace_refused(rig.ns, id);
 	namespace_supersede(rig.ns, id);
 	namespace_fall_back(rig.ns, id);
@@ -532,15 +515,15 @@ static void test_take_over__other_mount_entries__those_that_are_the_same_go_on(v
 
 		configure(before, ARRAY_COUNT(before));
 		rig_take_over(&rig);
-		x = look_up(ROOT, "x");
-		roots[0] = look_up(ROOT, "images");
-		roots[1] = look_up(x, "text");
-		roots[2] = look_up(x, "more");
+		x = rig_look_up(&rig, ROOT, "x");
+		roots[0] = rig_look_up(&rig, ROOT, "images");
+		roots[1] = rig_look_up(&rig, x, "text");
+		roots[2] = rig_look_up(&rig, x, "more");
 		for (unsigned j = 0; j < 3; j++) {
-			uint64_t directory = look_up(roots[j], "d");
+			uint64_t directory = rig_look_up(&rig, roots[j], "d");
 
-			files[j] = look_up(roots[j], "a");
-			below[j] = look_up(directory, "a");
+			files[j] = rig_look_up(&rig, roots[j], "a");
+			below[j] = rig_look_up(&rig, directory, "a");
 			namespace_forget(rig.ns, directory, 1);
 		}
 		configure(rows[i].places, rows[i].count);
@@ -556,17 +539,17 @@ static void test_take_over__other_mount_entries__those_that_are_the_same_go_on(v
 				assert_gone(below[j]);
 				continue;
 			}
-			assert_int_equal(open_status(files[j]), 0);
+			assert_int_equal(rig_open_status(&rig, files[j]), 0);
 			assert_key(below[j], "b/k/d/a");
 			clock_manual_advance(&rig.clock, NS_PER_S);
-			assert_int_equal(look_up(roots[j], "a"), files[j]);
+			assert_int_equal(rig_look_up(&rig, roots[j], "a"), files[j]);
 			namespace_forget(rig.ns, files[j], 1);
 		}
 		configure(before, ARRAY_COUNT(before)); /* back again: all is found */
 		rig_take_over(&rig);
 		for (unsigned j = 0; j < 3; j++) {
 			assert_key(below[j], "b/k/d/a");
-			assert_int_equal(open_status(files[j]), 0);
+			assert_int_equal(rig_open_status(&rig, files[j]), 0);
 			namespace_forget(rig.ns, roots[j], 1);
 			namespace_forget(rig.ns, files[j], 1);
 			namespace_forget(rig.ns, below[j], 1);
@@ -582,13 +565,13 @@ static void test_forget__of_what_is_gone__frees_it(void **state)
 
 	(void)state;
 	fake_put(&rig.fake, "d/a", 1, "e1");
-	directory = look_up(ROOT, "d");
-	file = look_up(directory, "a");
+	directory = rig_look_up(&rig, ROOT, "d");
+	file = rig_look_up(&rig, directory, "a");
 	rig.entries[0].bucket = bucket_m;
 	rig_take_over(&rig);
 	assert_gone(file);
 	assert_gone(directory);
-	assert_int_equal(look_up(ROOT, "d") == directory, false);
+	assert_int_equal(rig_look_up(&rig, ROOT, "d") == directory, false);
 	namespace_forget(rig.ns, directory, 1);
 	namespace_forget(rig.ns, file, 1);
 	assert_int_equal(rig_counter(&rig, MOUNT_NODES), 2);
@@ -607,7 +590,7 @@ test_take_over__entries_come_and_go__their_places_in_the_ledger_are_used_again(v
 		snprintf(paths[i % 2], sizeof(paths[0]), "/entry%u", i);
 		rig.entries[0].path = paths[i % 2];
 		rig_take_over(&rig);
-		id = look_up(ROOT, paths[i % 2] + 1);
+		id = rig_look_up(&rig, ROOT, paths[i % 2] + 1);
 		namespace_forget(rig.ns, id, 1);
 	}
 	assert_int_equal(rig_counter(&rig, MOUNT_NODES), 1);
@@ -657,7 +640,8 @@ static void assert_record(const struct record *record)
 	assert_int_equal(err, record->wanted == FOUND || record->wanted == STALE ? 0 : -ESTALE);
 	if (err == 0 && record->kind == NODE_FILE) {
 		assert_int_equal(attributes.size, record->id);
-		assert_int_equal(open_status(record->id), record->wanted == FOUND ? 0 : -ESTALE);
+		assert_int_equal(rig_open_status(&rig, record->id),
+				 record->wanted == FOUND ? 0 : -ESTALE);
 	}
 	if (record->wanted == GONE)
 		assert_gone(record->id);
@@ -762,107 +746,6 @@ static void test_restore__a_path_too_long__ends_where_keys_do(void **state)
 	}
 }
 
-/* --- suspects --------------------------------------------------------------------------------- */
-
-static bool suspected(uint64_t id, struct namespace_suspect *out)
-{
-	struct namespace_suspect batch[3];
-	unsigned count, found = 0;
-
-	while ((count = namespace_suspects(rig.ns, batch, ARRAY_COUNT(batch))) > 0)
-		for (unsigned i = 0; i < count; i++) {
-			if (batch[i].id != id)
-				continue;
-			found++;
-			*out = batch[i];
-		}
-	assert_true(found <= 1);
-	return found == 1;
-}
-
-static void test_suspects__all_that_changed_lately__each_once(void **state)
-{
-	struct namespace_suspect batch[7];
-	unsigned count, total = 0;
-	uint64_t ids[50];
-	char key[16];
-
-	(void)state;
-	for (unsigned i = 0; i < ARRAY_COUNT(ids); i++) {
-		snprintf(key, sizeof(key), "a%02u", i);
-		fake_put(&rig.fake, key, 1, "e1");
-	}
-	for (unsigned i = 0; i < ARRAY_COUNT(ids); i++) {
-		snprintf(key, sizeof(key), "a%02u", i);
-		ids[i] = look_up(ROOT, key);
-	}
-	assert_int_equal(namespace_suspects(rig.ns, batch, 7), 0); /* nobody died */
-	rig_take_over(&rig);
-	while ((count = namespace_suspects(rig.ns, batch, 7)) > 0) {
-		assert_true(count <= 7);
-		for (unsigned i = 0; i < count; i++) {
-			assert_int_equal(batch[i].id, ids[total + i]);
-			assert_int_equal(batch[i].lookups, 1);
-		}
-		total += count;
-	}
-	assert_int_equal(total, ARRAY_COUNT(ids));
-	assert_int_equal(namespace_suspects(rig.ns, batch, 7), 0);
-}
-
-static void test_suspects__changed_long_before_or_since__are_none(void **state)
-{
-	static const struct {
-		int64_t changed_s; /* from the last change */
-		bool suspected;
-	} rows[] = { { -1, true }, { -29, true }, { -31, false }, { -3600, false } };
-	struct namespace_suspect suspect;
-
-	(void)state;
-	fake_put(&rig.fake, "a", 1, "e1");
-	fake_put(&rig.fake, "z", 1, "e1");
-	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-		uint64_t id = look_up(ROOT, "a"), last = look_up(ROOT, "z");
-
-		rig_adopt(&rig);
-		restore_fault_changed(rig.ledger, id, rows[i].changed_s * (int64_t)NS_PER_S);
-		rig_start(&rig);
-		assert_int_equal(suspected(id, &suspect), rows[i].suspected);
-		restore_fault_reset();
-		namespace_forget(rig.ns, id, 1);
-		namespace_forget(rig.ns, last, 1);
-	}
-	look_up(ROOT, "a");
-	rig_take_over(&rig);
-	assert_false(suspected(look_up(ROOT, "a"), &suspect));
-}
-
-static void test_forget_suspect__only_while_it_is_one(void **state)
-{
-	struct namespace_suspect suspect;
-	uint64_t id, other;
-
-	(void)state;
-	fake_put(&rig.fake, "d/a", 1, "e1");
-	fake_put(&rig.fake, "b", 1, "e1");
-	id = look_up(look_up(ROOT, "d"), "a");
-	look_up(ROOT, "b");
-	rig_take_over(&rig);
-	assert_true(suspected(id, &suspect));
-	assert_true(namespace_forget_suspect(rig.ns, &suspect));
-	assert_int_equal(open_status(id), -ESTALE);
-	assert_false(namespace_forget_suspect(rig.ns, &suspect)); /* there is none */
-	rig_take_over(&rig);
-	clock_manual_advance(&rig.clock, NS_PER_S);
-	other = look_up(ROOT, "b");
-	namespace_forget(rig.ns, other, 1);
-	rig_take_over(&rig);
-	assert_true(suspected(other, &suspect));
-	look_up(ROOT, "b"); /* the kernel got to know it meanwhile */
-	assert_false(namespace_forget_suspect(rig.ns, &suspect));
-	assert_int_equal(open_status(other), 0);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -886,9 +769,6 @@ int main(void)
 		TEST(test_restore__half_made__is_made_sense_of),
 		TEST(test_restore__one_number_twice__one_of_them_is_dropped),
 		TEST(test_restore__a_path_too_long__ends_where_keys_do),
-		TEST(test_suspects__all_that_changed_lately__each_once),
-		TEST(test_suspects__changed_long_before_or_since__are_none),
-		TEST(test_forget_suspect__only_while_it_is_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

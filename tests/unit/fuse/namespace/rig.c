@@ -231,3 +231,21 @@ int rig_has(const struct rig_reader *reader, const char *name)
 			return (int)i;
 	return -1;
 }
+
+uint64_t rig_look_up(struct rig *rig, uint64_t parent, const char *name)
+{
+	uint64_t id = 0;
+
+	CHECK(rig_lookup(rig, parent, name, &id) == 0);
+	return id;
+}
+
+int rig_open_status(struct rig *rig, uint64_t id)
+{
+	struct namespace_file *file;
+	int err = namespace_file(rig->ns, id, true, &file);
+
+	if (!err)
+		namespace_file_free(file);
+	return err;
+}

@@ -85,3 +85,9 @@ int rig_read_all(struct rig *rig, struct rig_reader *reader);
 int rig_has(const struct rig_reader *reader, const char *name);
 
 uint64_t rig_counter(const struct rig *rig, enum mount_counter counter);
+
+/** rig_look_up() - the id of a name that is there. */
+uint64_t rig_look_up(struct rig *rig, uint64_t parent, const char *name);
+
+/** rig_open_status() - what OPEN of a file's node says. */
+int rig_open_status(struct rig *rig, uint64_t id);
