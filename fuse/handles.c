@@ -89,8 +89,7 @@ struct handle *handle_again(struct mount *mount, uint64_t unique, uint64_t node,
 	return handle;
 }
 
-/* --- the table ---------------------------------------------------------------------------------
- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 void handle_init(struct handle *handle, uint64_t node, bool directory)
 {
@@ -211,8 +210,7 @@ bool handle_cursor_get(struct mount *mount, uint64_t number, uint64_t off,
 	return known;
 }
 
-/* --- the next worker ---------------------------------------------------------------------------
- */
+/* --- the next worker -------------------------------------------------------------------------- */
 
 struct adoption {
 	struct mount *mount;

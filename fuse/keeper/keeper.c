@@ -101,8 +101,7 @@ void keeper_worker_start(struct keeper *keeper)
 	keeper_worker_runs(keeper, &child);
 }
 
-/* --- what the worker says ----------------------------------------------------------------------
- */
+/* --- what the worker says --------------------------------------------------------------------- */
 
 static void keep(struct keeper *keeper, const char *name, int fd)
 {
@@ -168,8 +167,7 @@ static void worker_hear(struct keeper *keeper)
 	}
 }
 
-/* --- its end -----------------------------------------------------------------------------------
- */
+/* --- its end ---------------------------------------------------------------------------------- */
 
 static const char *core_note(char *out, size_t size)
 {
@@ -306,8 +304,7 @@ static void worker_ended(struct keeper *keeper)
 	spawn_forget(&old);
 }
 
-/* --- the loop ----------------------------------------------------------------------------------
- */
+/* --- the loop --------------------------------------------------------------------------------- */
 
 static void signal_take(struct keeper *keeper, const struct signalfd_siginfo *info)
 {

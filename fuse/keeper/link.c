@@ -382,8 +382,7 @@ enum link_event link_poll(struct link *link, int *out_number, char *problem)
 	}
 }
 
-/* --- another keeper ----------------------------------------------------------------------------
- */
+/* --- another keeper --------------------------------------------------------------------------- */
 
 /* What the new keeper cannot know from what it holds. */
 static void state_tell(struct link *link)

@@ -276,8 +276,7 @@ static void test_resume__the_entry_is_a_directory__the_file_of_its_name_is_not_m
 	}
 }
 
-/* --- in no order -------------------------------------------------------------------------------
- */
+/* --- in no order ------------------------------------------------------------------------------ */
 
 static void test_resume__no_order__behind_the_entry_itself(void **state)
 {
@@ -325,8 +324,7 @@ static void test_resume__no_order_and_the_entry_is_gone__by_position(void **stat
 	rig_close(&rig, &reader);
 }
 
-/* --- offsets -----------------------------------------------------------------------------------
- */
+/* --- offsets ---------------------------------------------------------------------------------- */
 
 /* The number of the entry behind @offset. */
 static unsigned next_at(struct rig_reader *reader, uint64_t offset)
@@ -577,8 +575,7 @@ static void test_resume__the_backing_store_fails__and_then_not(void **state)
 	rig_close(&rig, &reader);
 }
 
-/* --- a listing of its own -----------------------------------------------------------------------
- */
+/* --- a listing of its own --------------------------------------------------------------------- */
 
 static void test_resume__far_into_a_large_directory__the_pages_before_are_not_fetched(void **state)
 {
@@ -678,8 +675,7 @@ static void test_resume__a_listing_of_its_own_in_little_memory__goes_on(void **s
 	rig_close(&rig, &reader);
 }
 
-/* --- above the mount entries -------------------------------------------------------------------
- */
+/* --- above the mount entries ------------------------------------------------------------------ */
 
 static void test_resume__above_the_entries__behind_the_same_name(void **state)
 {
