@@ -68,22 +68,30 @@ static void hang_kill(struct keeper *keeper)
 	hang->at_ns = keeper_now_ns() + REAP_NS;
 }
 
+bool hang_outlive(struct keeper *keeper, const struct spawn_child *child)
+{
+	for (unsigned i = 0; i < KEEPER_GHOSTS_MAX; i++) {
+		if (keeper->ghosts[i].pid != 0)
+			continue;
+		keeper->ghosts[i] = *child;
+		return true;
+	}
+	return false;
+}
+
 /* It is killed and not gone, in the kernel's hands or writing its core: the next one does not wait
  * for that. */
 static void hang_give_up(struct keeper *keeper)
 {
 	struct keeper_end ended = { .how.signal = SIGKILL };
 
-	for (unsigned i = 0; i < KEEPER_GHOSTS_MAX; i++) {
-		if (keeper->ghosts[i].pid != 0)
-			continue;
-		keeper->ghosts[i] = keeper->worker;
-		log_warning("keeper.hang", "worker=%d effect=\"it is killed and not gone yet\"",
-			    keeper->worker.pid);
-		keeper_worker_gone(keeper, &ended);
+	if (!hang_outlive(keeper, &keeper->worker)) {
+		keeper->hang.at_ns = keeper_now_ns() + REAP_NS; /* then it is waited for */
 		return;
 	}
-	keeper->hang.at_ns = keeper_now_ns() + REAP_NS; /* no room: then it is waited for */
+	log_warning("keeper.hang", "worker=%d effect=\"it is killed and not gone yet\"",
+		    keeper->worker.pid);
+	keeper_worker_gone(keeper, &ended);
 }
 
 void hang_tick(struct keeper *keeper)

@@ -105,7 +105,11 @@ int keeper_begin(struct keeper *keeper, char **arguments);
 /** hang_tick() - looks, kills, gives up, as it is time. */
 void hang_tick(struct keeper *keeper);
 
-/** hang_reap() - those that were given up and are gone now. */
+/** hang_outlive() - @child is killed and not waited for. Return: false: there are too many such; it
+ *  stays the caller's. */
+bool hang_outlive(struct keeper *keeper, const struct spawn_child *child);
+
+/** hang_reap() - those that were killed and not waited for, and are gone now. */
 void hang_reap(struct keeper *keeper);
 
 /* upgrade.c: */

@@ -18,7 +18,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -50,9 +49,10 @@ static void refuse(struct keeper *keeper, const char *reason)
 		    reason);
 	if (keeper->upgrade.standby.pid > 0) {
 		keeper_kill(&keeper->upgrade.standby, SIGKILL);
-		waitid(P_PID, (id_t)keeper->upgrade.standby.pid, NULL, WEXITED);
+		if (!hang_outlive(keeper, &keeper->upgrade.standby))
+			spawn_forget(&keeper->upgrade.standby); /* reaped when we end */
+		keeper->upgrade.standby = SPAWN_CHILD_NONE;
 	}
-	spawn_forget(&keeper->upgrade.standby);
 	programs_close(&keeper->upgrade);
 	keeper->upgrade.state = UPGRADE_NONE;
 }
