@@ -49,12 +49,12 @@ static void end_bad(struct store_read *read, uint64_t bad_granules)
 	char id[OBJECT_ID_TEXT_LEN];
 
 	digest_hex(read->id.bytes, OBJECT_ID_LEN, id);
+	commit_drop(d, &read->id, read->block);
 	counter_add(d->counters, STORE_BAD_CHECKS, bad_granules);
 	log_warning("store.check",
 		    "directory=%s object=%s block=%llu %llu granules do not match their checks: "
 		    "dropped, will be fetched again",
 		    d->path, id, (unsigned long long)read->block, (unsigned long long)bad_granules);
-	commit_drop(d, &read->id, read->block);
 	end(read, -EBADMSG);
 }
 

@@ -6,7 +6,6 @@ from harness import case, cluster, content, node, reader, scratch
 FILES, FILE = 6, 64 * content.MIB  # six times what a node has in memory
 SMALL, SMALL_LEN = 60, 110 * 1024
 READERS = 4  # a node
-SILENCE = "4 s"  # an owner on a busy machine is no dead one; nor by gossip, whose settings stay
 PLACED_S = 60
 ALL_S = 120
 
@@ -36,7 +35,7 @@ class Once(case.Case):
                 [{"id": "lake", "type": "directory", "directory": self.data}], [node.entry("")],
                 settings={"node.name": f"n{number}", "cluster.name": "test",
                           "cache.memory": "64 MiB", "cache.read_timeout": "120 s",
-                          "peers.silence": SILENCE,
+                          **cluster.PATIENT,  # and gossip's own settings, for the same reason
                           "gossip.listen": f"127.0.0.1:{ports + 2 * number}",
                           "gossip.join": [f"127.0.0.1:{ports}"] if number else [],
                           "fabric.listen": f"127.0.0.1:{ports + 2 * number + 1}",
