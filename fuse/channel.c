@@ -96,7 +96,7 @@ static ssize_t reply_write(struct channel *channel, int fd, const struct iovec *
 		return -1;
 	}
 	written = writev(fd, iov, count);
-	board_answered(channel->config->board, header->unique);
+	board_answered(channel->config->board, header->unique | channel->config->board_tag);
 	return written;
 }
 
@@ -257,7 +257,7 @@ static void answer(const struct channel *channel, uint64_t unique, int error)
 
 	if (err)
 		log_debug("mount.answer", "error=\"%s\"", error_text(err));
-	board_answered(channel->config->board, unique);
+	board_answered(channel->config->board, unique | channel->config->board_tag);
 }
 
 static void interrupt(const struct channel *channel, const struct fuse_in_header *header)
@@ -293,7 +293,7 @@ static void take(const struct channel *channel, const struct fuse_in_header *hea
 	if (wants_answer(header->opcode))
 		deadline_ns = clock_after_ns(clock_now_ns(clock_system()),
 					     config->own_time(config->userdata, header->opcode));
-	board_take(config->board, header->unique, header->opcode, deadline_ns);
+	board_take(config->board, header->unique | config->board_tag, header->opcode, deadline_ns);
 }
 
 static void handle(struct channel *channel, void *inbox, size_t len)
@@ -456,7 +456,6 @@ int channel_serve(struct channel *channel, char *problem, size_t problem_size)
 {
 	int err = 0;
 
-	board_clear(channel->config->board);
 	if (channel->taken_over) {
 		leftovers_apply(channel);
 		err = resend(channel, problem, problem_size);

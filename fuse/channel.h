@@ -38,6 +38,10 @@
 #define CHANNEL_THREADS_MAX 64
 #define CHANNEL_AGAIN	    (UINT64_C(1) << 63) /* of a request's number: it was sent before */
 
+/* Requests of several connections have the same numbers: on the board these bits, which the kernel
+ * takes centuries to reach, tell them apart. */
+#define CHANNEL_TAG(index) ((uint64_t)(index) << 56)
+
 struct board;
 struct channel;
 struct ledger;
@@ -58,6 +62,7 @@ struct channel_config {
 	void *userdata;	       /* of ops: channel_userdata(), and of the calls below */
 	struct ledger *ledger; /* borrowed for life */
 	struct board *board;   /* borrowed for life */
+	uint64_t board_tag;    /* CHANNEL_TAG(), where connections share a board */
 	inbox_forget_fn *forget;
 	/* How long a request of that kind may take, in ns. */
 	uint64_t (*own_time)(void *userdata, uint32_t opcode);

@@ -264,6 +264,14 @@ void op_open(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 	file_put(file);
 }
 
+/* The kernel does not ask again, of any file, and reads by node. */
+void op_open_never(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
+{
+	(void)id;
+	(void)info;
+	fuse_reply_err(fuse, ENOSYS);
+}
+
 void op_release(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 {
 	open_file_close(mount_of(fuse), info->fh, id);
@@ -359,7 +367,8 @@ static void read_reply(struct request *request)
 	struct mount *mount = request->mount;
 	int status = read->read.status;
 
-	histogram_record(&mount->read_latency, clock_now_ns(mount->clock) - read->started_ns);
+	histogram_record(&(mount->whole ? mount->whole : mount)->read_latency,
+			 clock_now_ns(mount->clock) - read->started_ns);
 	if (status == 0) {
 		counter_add(&mount->counters, MOUNT_READ_BYTES, read->read.len);
 		fuse_reply_iov(request->fuse, read->read.iov, read->read.iov_count);

@@ -24,13 +24,16 @@
 
 LIST_HEAD(requests, request);
 
+struct part;
+
 struct mount {
 	const struct mount_config *config;
+	enum mount_kind kind;
 	struct cache *cache;
 	const struct clock *clock;
 	/* What the kernel was promised: never NULL, also where nobody keeps it. */
 	struct ledger *ledger;
-	struct board *board;	 /* what is in hand; the keeper's, or own_board */
+	struct board *board;	 /* what is in hand; the keeper's, the whole's, or own_board */
 	struct board *own_board; /* or NULL */
 	struct namespace *ns;
 	struct channel *channel;
@@ -40,6 +43,10 @@ struct mount {
 	struct passthrough passthrough; /* has a lock of its own */
 	struct counters counters;
 	struct histogram read_latency;
+	struct counters total; /* with those of the parts; of the whole, on demand */
+	struct mount *whole;   /* whose part it is; or NULL */
+	struct part *parts;    /* part_count of them: parts.h */
+	unsigned part_count;
 	_Atomic uint64_t readahead_max, sibling_max; /* bytes; live */
 	_Atomic uint64_t lookup_timeout;	     /* ns; live */
 	struct sweep *sweep;			     /* after a takeover */
@@ -54,12 +61,24 @@ struct mount {
 	struct handles handles;				/* but for its slots */
 };
 
-/** mount_serve() - as mount_create(), over the descriptor of a new connection that is there
- * already, which it takes; -1: that of the heritage, or mounts. */
-int mount_serve(const struct mount_config *config, struct cache *cache,
-		struct backing *const *backings, unsigned backing_count, const struct clock *clock,
-		int fd, const struct mount_heritage *heritage, struct mount **out_mount,
-		char *problem, size_t problem_size);
+/* What a mount is made of: the arguments of mount_create(), and of one of its connections. */
+struct mount_setup {
+	const struct mount_config *config;
+	struct cache *cache;
+	struct backing *const *backings;
+	unsigned backing_count;
+	const struct clock *clock;
+	/* of a new connection that is there already, which is taken; -1: the kept one, or mounts */
+	int fd;
+	struct mount_keepsake *kept; /* taken on success; may be NULL */
+	struct board *board;	     /* or NULL */
+	struct mount *whole;	     /* of a part, whose number among them is @index, from 1 on */
+	unsigned index;
+};
+
+/** mount_serve() - one connection of a mount, without its parts. Return: as mount_create(). */
+int mount_serve(const struct mount_setup *setup, struct mount **out_mount, char *problem,
+		size_t problem_size);
 
 /** mount_work_begin(), mount_work_end() - around a request that is answered later. */
 void mount_work_begin(struct mount *mount);
@@ -83,6 +102,7 @@ static inline double seconds(uint64_t ns)
 
 /* The operations, by file: file.c, directory.c, node.c, xattr.c, readonly.c. */
 void op_open(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info);
+void op_open_never(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info);
 void op_read(fuse_req_t fuse, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *info);
 void op_release(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info);
 void op_opendir(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info);

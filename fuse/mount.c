@@ -15,6 +15,7 @@
 #include "base/thread.h"
 #include "fuse/connection.h"
 #include "fuse/inside.h"
+#include "fuse/parts.h"
 #include "fuse/request.h"
 #include "fuse/sweep.h"
 #include "fuse/takeover.h"
@@ -99,6 +100,21 @@ static const struct fuse_lowlevel_ops operations = {
 	/* No flush: without it, close(2) asks us nothing but RELEASE. */
 };
 
+/* Without OPEN there is no RELEASE. */
+static const struct fuse_lowlevel_ops small_files_operations = {
+	.lookup = op_lookup,
+	.getattr = op_getattr,
+	.open = op_open_never,
+	.read = op_read,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.releasedir = op_releasedir,
+	.statfs = op_statfs,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+};
+
 static void obsolete(void *context, const struct object_version *version)
 {
 	struct mount *mount = context;
@@ -131,13 +147,13 @@ static uint64_t own_time(void *userdata, uint32_t opcode)
 	}
 }
 
-static int mount_init(struct mount *mount, struct backing *const *backings, unsigned backing_count,
-		      char *problem, size_t problem_size)
+static int mount_init(struct mount *mount, const struct mount_setup *setup, char *problem,
+		      size_t problem_size)
 {
 	struct namespace_settings settings = {
 		.config = mount->config,
-		.backings = backings,
-		.backing_count = backing_count,
+		.backings = setup->backings,
+		.backing_count = setup->backing_count,
 		.clock = mount->clock,
 		.counters = &mount->counters,
 		.ledger = mount->ledger,
@@ -148,18 +164,21 @@ static int mount_init(struct mount *mount, struct backing *const *backings, unsi
 	int err = counters_init(&mount->counters, "mount", counter_specs, MOUNT_COUNTER_COUNT);
 
 	if (!err)
+		err = counters_init(&mount->total, "mount", counter_specs, MOUNT_COUNTER_COUNT);
+	if (!err)
 		err = handles_init(&mount->handles);
 	if (!err)
 		err = namespace_create(&settings, &mount->ns, problem, problem_size);
 	if (err)
 		return err;
-	mount->ops = operations;
+	mount->ops = mount->kind == MOUNT_SMALL_FILES ? small_files_operations : operations;
 	readonly_ops(&mount->ops);
 	mount->channel_config = (struct channel_config){
 		.ops = &mount->ops,
 		.userdata = mount,
 		.ledger = mount->ledger,
 		.board = mount->board,
+		.board_tag = CHANNEL_TAG(setup->index),
 		.forget = forget,
 		.own_time = own_time,
 		.interrupt = request_interrupt,
@@ -175,6 +194,7 @@ static int mount_new(struct mount *mount, char *problem, size_t problem_size)
 	struct mountpoint_options options = {
 		.allow_other = mount->config->allow_other,
 		.allow_nonempty = mount->config->allow_nonempty,
+		.inside = mount->whole,
 		.max_read = CHANNEL_REQUEST_MAX,
 	};
 	int fd, err;
@@ -195,7 +215,8 @@ static int mount_again(struct mount *mount, struct takeover *takeover, char *pro
 {
 	int fd = takeover->connection, err;
 
-	err = mountpoint_adopt(mount->config->path, fd, &mount->mountpoint, problem, problem_size);
+	err = mountpoint_adopt(mount->config->path, mount->whole, fd, &mount->mountpoint, problem,
+			       problem_size);
 	if (err)
 		return err;
 	takeover->connection = -1;
@@ -231,29 +252,33 @@ static int sweep_begin(struct mount *mount)
 	return mount->taken_over ? sweep_start(&settings, &mount->sweep) : 0;
 }
 
-static int mount_start(struct mount *mount, struct backing *const *backings, unsigned backing_count,
-		       int fd, struct takeover *takeover, char *problem, size_t problem_size)
+static int mount_start(struct mount *mount, const struct mount_setup *setup,
+		       struct takeover *takeover, char *problem, size_t problem_size)
 {
-	int err = mount_init(mount, backings, backing_count, problem, problem_size);
+	int err = mount_init(mount, setup, problem, problem_size);
 
 	if (!err)
-		err = connect_somehow(mount, fd, takeover, problem, problem_size);
+		err = connect_somehow(mount, setup->fd, takeover, problem, problem_size);
 	if (err)
 		return err;
-	passthrough_start(mount);
+	if (!mount->whole) {
+		board_clear(mount->board);
+		passthrough_start(mount);
+	}
 	err = channel_serve(mount->channel, problem, problem_size);
 	if (!err)
 		err = sweep_begin(mount);
-	if (!err && fd < 0)
-		log_notice("mount.ready", "path=%s entries=%u taken_over=%s",
+	if (!err && setup->fd < 0)
+		log_notice("mount.ready", "path=%s entries=%u taken_over=%s%s",
 			   mount->mountpoint.path, mount->config->entries.count,
-			   mount->taken_over ? "yes" : "no");
+			   mount->taken_over ? "yes" : "no",
+			   mount->kind == MOUNT_SMALL_FILES ? " kind=small-files" : "");
 	return err;
 }
 
-static int board_find(struct mount *mount, const struct mount_heritage *heritage)
+static int board_find(struct mount *mount, struct board *board)
 {
-	mount->board = heritage ? heritage->board : NULL;
+	mount->board = board;
 	if (mount->board)
 		return 0;
 	mount->board = mount->own_board = calloc(1, sizeof(*mount->own_board));
@@ -263,45 +288,59 @@ static int board_find(struct mount *mount, const struct mount_heritage *heritage
 	return 0;
 }
 
-static struct mount *mount_alloc(const struct mount_config *config, struct cache *cache,
-				 const struct clock *clock)
+static enum mount_kind kind_of(const struct mount_config *config)
 {
+	const struct mount_entry_config *entry = config->entries.items;
+	bool whole = config->entries.count == 1 && strcmp(entry->path, "/") == 0;
+
+	return whole && entry->kind == MOUNT_SMALL_FILES ? MOUNT_SMALL_FILES : MOUNT_ORDINARY;
+}
+
+static bool wants_passthrough(const struct mount *mount, const struct mount_config *config)
+{
+	return config->passthrough == MOUNT_PASSTHROUGH_AUTO && mount->kind == MOUNT_ORDINARY;
+}
+
+static struct mount *mount_alloc(const struct mount_setup *setup)
+{
+	const struct mount_config *config = setup->config;
 	struct mount *mount = calloc(1, sizeof(*mount));
 
 	if (!mount)
 		return NULL;
 	mount->config = config;
-	mount->cache = cache;
-	mount->clock = clock;
+	mount->kind = kind_of(config);
+	mount->whole = setup->whole;
+	mount->cache = setup->cache;
+	mount->clock = setup->clock;
 	pthread_mutex_init(&mount->lock, NULL);
 	thread_cond_init(&mount->idle);
-	passthrough_init(&mount->passthrough, config->passthrough == MOUNT_PASSTHROUGH_AUTO);
+	passthrough_init(&mount->passthrough, wants_passthrough(mount, config));
 	atomic_init(&mount->readahead_max, config->readahead_max);
 	atomic_init(&mount->sibling_max, config->sibling_max);
 	atomic_init(&mount->lookup_timeout, config->lookup_timeout);
 	return mount;
 }
 
-int mount_serve(const struct mount_config *config, struct cache *cache,
-		struct backing *const *backings, unsigned backing_count, const struct clock *clock,
-		int fd, const struct mount_heritage *heritage, struct mount **out_mount,
-		char *problem, size_t problem_size)
+int mount_serve(const struct mount_setup *setup, struct mount **out_mount, char *problem,
+		size_t problem_size)
 {
-	struct mount *mount = mount_alloc(config, cache, clock);
+	const struct mount_keepsake none = { -1, -1 };
+	struct mount *mount = mount_alloc(setup);
 	struct takeover takeover = { .connection = -1 };
 	int err;
 
 	snprintf(problem, problem_size, "out of memory");
 	if (!mount)
 		return -ENOMEM;
-	err = board_find(mount, heritage);
+	err = board_find(mount, setup->board);
 	if (!err)
-		err = takeover_look(heritage, config->path, &takeover, problem, problem_size);
+		err = takeover_look(setup->kept ? setup->kept : &none, mount->config->path,
+				    mount->whole, &takeover, problem, problem_size);
 	if (!err) {
 		mount->ledger = takeover.ledger;
 		mount->taken_over = takeover.connection >= 0;
-		err = mount_start(mount, backings, backing_count, fd, &takeover, problem,
-				  problem_size);
+		err = mount_start(mount, setup, &takeover, problem, problem_size);
 	}
 	if (takeover.connection >= 0)
 		close(takeover.connection);
@@ -312,22 +351,46 @@ int mount_serve(const struct mount_config *config, struct cache *cache,
 		mount_destroy(mount);
 		return err;
 	}
-	takeover_done(heritage);
+	if (setup->kept)
+		keepsake_close(setup->kept);
 	*out_mount = mount;
 	return 0;
 }
 
 int mount_create(const struct mount_config *config, struct cache *cache,
 		 struct backing *const *backings, unsigned backing_count, const struct clock *clock,
-		 const struct mount_heritage *heritage, struct mount **out_mount, char *problem,
+		 struct mount_heritage *heritage, struct mount **out_mount, char *problem,
 		 size_t problem_size)
 {
-	return mount_serve(config, cache, backings, backing_count, clock, -1, heritage, out_mount,
-			   problem, problem_size);
+	const struct mount_setup setup = {
+		.config = config,
+		.cache = cache,
+		.backings = backings,
+		.backing_count = backing_count,
+		.clock = clock,
+		.fd = -1,
+		.kept = &heritage->kept[0],
+		.board = heritage->board,
+	};
+	struct mount *mount;
+	int err = mount_serve(&setup, &mount, problem, problem_size);
+
+	if (err)
+		return err;
+	err = parts_create(mount, &setup, heritage, problem, problem_size);
+	if (err) {
+		if (mount->taken_over)
+			mount_leave(mount, 0);
+		mount_destroy(mount);
+		return err;
+	}
+	mount_heritage_close(heritage);
+	*out_mount = mount;
+	return 0;
 }
 
-int mount_keepsakes(const struct mount *mount, int *out_connection, int *out_ledger, char *reason,
-		    size_t reason_size)
+int mount_keepsakes(const struct mount *mount, struct mount_keepsake out[1 + MOUNT_PARTS_MAX],
+		    unsigned *out_count, char *reason, size_t reason_size)
 {
 	if (!channel_resends(mount->channel)) {
 		snprintf(reason, reason_size,
@@ -335,8 +398,13 @@ int mount_keepsakes(const struct mount *mount, int *out_connection, int *out_led
 			 "worker ends open files");
 		return -EOPNOTSUPP;
 	}
-	*out_connection = channel_fd(mount->channel);
-	*out_ledger = ledger_fd(mount->ledger);
+	for (unsigned i = 0; i <= mount->part_count; i++) {
+		const struct mount *each = i == 0 ? mount : parts_mount(mount, i - 1);
+
+		out[i].connection = each ? channel_fd(each->channel) : -1;
+		out[i].ledger = each ? ledger_fd(each->ledger) : -1;
+	}
+	*out_count = 1 + mount->part_count;
 	return 0;
 }
 
@@ -347,14 +415,16 @@ int mount_ended(const struct mount *mount)
 
 void mount_stop(struct mount *mount, uint64_t timeout_ns)
 {
+	uint64_t deadline_ns = clock_after_ns(clock_now_ns(mount->clock), timeout_ns);
 	bool mounted = mount->mountpoint.mounted;
 
 	if (mount->stopped || !mount->channel)
 		return;
 	mount->stopped = true;
+	parts_stop(mount, deadline_ns); /* they are in what this one serves */
 	sweep_stop(mount->sweep);
 	channel_refuse(mount->channel);
-	if (!work_wait(mount, clock_after_ns(clock_now_ns(mount->clock), timeout_ns)))
+	if (!work_wait(mount, deadline_ns))
 		log_warning("mount.stop",
 			    "path=%s text=\"requests are still waiting; their "
 			    "callers get an error\"",
@@ -367,13 +437,16 @@ void mount_stop(struct mount *mount, uint64_t timeout_ns)
 
 void mount_leave(struct mount *mount, uint64_t timeout_ns)
 {
+	uint64_t deadline_ns = clock_after_ns(clock_now_ns(mount->clock), timeout_ns);
+
 	if (mount->stopped)
 		return;
 	mount->stopped = mount->left = true;
+	parts_leave(mount, deadline_ns);
 	sweep_stop(mount->sweep);
 	if (mount->channel)
 		channel_stop(mount->channel);
-	if (!work_wait(mount, clock_after_ns(clock_now_ns(mount->clock), timeout_ns)))
+	if (!work_wait(mount, deadline_ns))
 		log_notice("mount.leave",
 			   "path=%s text=\"requests are still waiting; they come "
 			   "again to who goes on\"",
@@ -391,6 +464,7 @@ void mount_destroy(struct mount *mount)
 	if (!mount)
 		return;
 	mount_stop(mount, 0);
+	parts_destroy(mount);
 	/* What still waits does so in the cache or at a backing store, and ends with it. */
 	work_wait(mount, CLOCK_NEVER);
 	handles_fini(mount);
@@ -401,6 +475,7 @@ void mount_destroy(struct mount *mount)
 	free(mount->own_board);
 	mountpoint_fini(&mount->mountpoint);
 	counters_fini(&mount->counters);
+	counters_fini(&mount->total);
 	pthread_cond_destroy(&mount->idle);
 	pthread_mutex_destroy(&mount->lock);
 	free(mount);
@@ -411,8 +486,9 @@ void mount_reload(struct mount *mount, const struct mount_config *config)
 	atomic_store(&mount->readahead_max, config->readahead_max);
 	atomic_store(&mount->sibling_max, config->sibling_max);
 	atomic_store(&mount->lookup_timeout, config->lookup_timeout);
-	passthrough_reload(mount, config->passthrough == MOUNT_PASSTHROUGH_AUTO);
+	passthrough_reload(mount, wants_passthrough(mount, config));
 	namespace_reload(mount->ns, config);
+	parts_reload(mount, config);
 }
 
 bool mount_passthrough(struct mount *mount, char *reason, size_t reason_size)
@@ -420,9 +496,21 @@ bool mount_passthrough(struct mount *mount, char *reason, size_t reason_size)
 	return passthrough_status(mount, reason, reason_size);
 }
 
-const struct counters *mount_counters(const struct mount *mount)
+const struct counters *mount_counters(struct mount *mount)
 {
-	return &mount->counters;
+	if (mount->part_count == 0)
+		return &mount->counters;
+	for (unsigned counter = 0; counter < MOUNT_COUNTER_COUNT; counter++) {
+		uint64_t sum = counter_get(&mount->counters, counter);
+
+		for (unsigned i = 0; i < mount->part_count; i++) {
+			const struct mount *part = parts_mount(mount, i);
+
+			sum += part ? counter_get(&part->counters, counter) : 0;
+		}
+		counter_set(&mount->total, counter, sum);
+	}
+	return &mount->total;
 }
 
 const struct histogram *mount_read_latency(const struct mount *mount)

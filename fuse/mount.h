@@ -26,11 +26,23 @@
 #include "base/option.h"
 #include "cache/cache.h"
 
+enum mount_kind {
+	MOUNT_ORDINARY,
+	/* Never opened: the kernel keeps what was read until it needs the memory, and asks for
+	 * nothing that it has. A connection of its own, which is where the kernel remembers that.
+	 */
+	MOUNT_SMALL_FILES,
+};
+
+/** mount_kind_name() - as it is configured. */
+const char *mount_kind_name(int kind);
+
 struct mount_entry_config {
 	char *path;    /* "/", "/images": where in the namespace; no nesting in another entry */
 	char *backing; /* id of a configured backing store */
 	char *bucket;
 	char *prefix;	  /* "" or "train/": keys below it appear below path */
+	int kind;	  /* enum mount_kind */
 	int64_t uid, gid; /* -1: those of the daemon */
 	uint32_t file_mode, directory_mode;
 	uint64_t attribute_timeout; /* ns; how long the kernel may believe size and mtime */
@@ -38,7 +50,14 @@ struct mount_entry_config {
 	uint64_t negative_timeout;  /* ns; ... that a name is not there */
 	uint64_t listing_timeout;   /* ns; how long a listing answers lookups and readdir */
 	int64_t dataset_depth; /* directories below path that tell datasets apart; 0: all is one */
+	/* No setting: the path that datasets are named by, of an entry that is mounted by itself.
+	 * NULL: path. Borrowed. */
+	const char *dataset_path;
 };
+
+/* Small-files entries below the mountpoint, each a mount of its own there. One whose path is "/" is
+ * the mount itself. */
+#define MOUNT_PARTS_MAX 8
 
 enum mount_passthrough {
 	MOUNT_PASSTHROUGH_OFF,
@@ -89,12 +108,25 @@ struct board;
 struct mount;
 struct namespace_file;
 
-/* What a former worker left: the connection to the kernel and the ledger of what the kernel was
- * promised over it; and the board of the keeper, who watches. */
-struct mount_heritage {
-	int connection, ledger; /* descriptors; -1: none. Taken on success */
-	struct board *board;	/* lent for life; NULL: none watches */
+/* What outlives a worker: a connection to the kernel, and the ledger of what the kernel was
+ * promised over it. Descriptors; -1: none. */
+struct mount_keepsake {
+	int connection, ledger;
 };
+
+/* What a former worker left; and the board of the keeper, who watches. */
+struct mount_heritage {
+	/* first that of the mount, then those of its small-files entries in their order. Taken on
+	 * success */
+	struct mount_keepsake kept[1 + MOUNT_PARTS_MAX];
+	struct board *board; /* lent for life; NULL: none watches */
+};
+
+/** mount_heritage_none() - nothing. */
+void mount_heritage_none(struct mount_heritage *out);
+
+/** mount_heritage_close() - of who could not pass it on. */
+void mount_heritage_close(struct mount_heritage *heritage);
 
 /** mount_heritage_check() - whether mount_create() could go on with all of it, while another
  * process does. Return: 0; -EPROTONOSUPPORT, -EBADMSG with @problem. */
@@ -107,22 +139,28 @@ int mount_heritage_check(const struct mount_heritage *heritage, char *problem, s
  * of a ledger that cannot be read, INIT is enough to serve on: the kernel looks up again what it
  * knew.
  * @config: borrowed until mount_destroy(). @backings: borrowed; looked up by id.
- * @heritage: borrowed; may be NULL.
+ * @heritage: taken on success, but for the board.
  * Return: 0 with the mount visible; -EINVAL, -ENOENT (no such mountpoint), -ENOTEMPTY, -EPERM,
  *         -EBUSY (already a cenote mount) ... with @problem saying what to do.
  */
 int mount_create(const struct mount_config *config, struct cache *cache,
 		 struct backing *const *backings, unsigned backing_count, const struct clock *clock,
-		 const struct mount_heritage *heritage, struct mount **out_mount, char *problem,
+		 struct mount_heritage *heritage, struct mount **out_mount, char *problem,
 		 size_t problem_size);
 
 /**
  * mount_keepsakes() - what must outlive this process for another one to go on with the mount.
  * Borrowed: for who keeps duplicates.
- * Return: 0; -EOPNOTSUPP with @reason: this kernel cannot.
+ * @out: as in struct mount_heritage; -1 of an entry that could not be mounted. @out_count: how
+ * many. Return: 0; -EOPNOTSUPP with @reason: this kernel cannot.
  */
-int mount_keepsakes(const struct mount *mount, int *out_connection, int *out_ledger, char *reason,
-		    size_t reason_size);
+int mount_keepsakes(const struct mount *mount, struct mount_keepsake out[1 + MOUNT_PARTS_MAX],
+		    unsigned *out_count, char *reason, size_t reason_size);
+
+/** mount_config_parts() - the small-files entries that are mounted by themselves.
+ *  Return: how many; the first MOUNT_PARTS_MAX are in @out. */
+unsigned mount_config_parts(const struct mount_config *config,
+			    const struct mount_entry_config *out[MOUNT_PARTS_MAX]);
 
 /** mount_ended() - a descriptor that becomes readable when the mount ended from outside (umount).
  */
@@ -187,6 +225,7 @@ void mount_reload(struct mount *mount, const struct mount_config *config);
  * or not in all cache directories; a line. */
 bool mount_passthrough(struct mount *mount, char *reason, size_t reason_size);
 
-const struct counters *mount_counters(const struct mount *mount);
+/** mount_counters() - those of small-files entries included: as of now. */
+const struct counters *mount_counters(struct mount *mount);
 const struct histogram *mount_read_latency(const struct mount *mount); /* ns, FUSE read to reply */
 const char *mount_path(const struct mount *mount);

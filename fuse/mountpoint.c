@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -31,6 +32,7 @@
 #define SOURCE		"cenote"
 #define PROBE_MS	2000 /* a daemon that takes longer to answer statfs is alive, but not well */
 #define HELPER_MS	10000
+#define KILLED_MS	1000
 #define DEAD_MOUNTS_MAX 16 /* one on top of the other */
 
 extern char **environ;
@@ -50,7 +52,11 @@ static int complain(char *problem, size_t problem_size, int err, const char *for
 
 /* --- children ------------------------------------------------------------------------------- */
 
-/* Waits for a child, at most @timeout_ms, then kills it. Return: its wait status, or -ETIMEDOUT. */
+/*
+ * Waits for a child, at most @timeout_ms, then kills it. A killed one goes at once, but for one
+ * that waits for a FUSE request which somebody has in hand: that one is left. Return: its wait
+ * status, or -ETIMEDOUT.
+ */
 static int child_wait(pid_t pid, int timeout_ms)
 {
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -58,31 +64,49 @@ static int child_wait(pid_t pid, int timeout_ms)
 	bool killed = fd < 0 || poll(&ended, 1, timeout_ms) <= 0;
 	int status = 0;
 
-	if (killed)
+	if (killed) {
 		kill(pid, SIGKILL);
+		(void)poll(&ended, 1, KILLED_MS);
+	}
 	if (fd >= 0)
 		close(fd);
-	/* A killed child goes at once: waiting for a FUSE request can be killed. */
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+	while (waitpid(pid, &status, killed ? WNOHANG : 0) < 0 && errno == EINTR)
 		;
 	return killed ? -ETIMEDOUT : status;
 }
 
-/* Whether the daemon of the mount at @path is gone. Asked in a child: it may never come back. */
-static bool mount_dead(const char *path)
+/*
+ * Calls @action in a child, since it may never come back. The child is a copy of one thread of
+ * many:
+ * @action makes system calls and nothing else. It dies with us.
+ * Return: what @action returned, 0 to 255; -ETIMEDOUT; -EAGAIN, -ENOMEM: no child.
+ */
+static int child_call(int (*action)(const void *context), const void *context, int timeout_ms)
 {
 	pid_t pid = fork();
 	int status;
 
 	if (pid < 0)
-		return false;
+		return -errno;
 	if (pid == 0) {
-		struct statfs unused;
-
-		_exit(statfs(path, &unused) != 0 && (errno == ENOTCONN || errno == ECONNABORTED));
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(action(context));
 	}
-	status = child_wait(pid, PROBE_MS);
-	return status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 1;
+	status = child_wait(pid, timeout_ms);
+	return status >= 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -ETIMEDOUT;
+}
+
+static int is_dead(const void *context)
+{
+	struct statfs unused;
+
+	return statfs(context, &unused) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
+/* Whether the daemon of the mount at @path is gone. */
+static bool mount_dead(const char *path)
+{
+	return child_call(is_dead, path, PROBE_MS) == 1;
 }
 
 static int helper_unmount(const char *path)
@@ -212,12 +236,40 @@ static int place_prepare(const char *path, const struct mountpoint_options *opti
 	return 0;
 }
 
+static int detach(const void *context)
+{
+	return umount2(context, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 ? 0 : errno;
+}
+
+static int inside_prepare(const char *path, struct mountpoint *out, char *problem,
+			  size_t problem_size)
+{
+	struct mountinfo info;
+	int err = 0;
+
+	for (unsigned i = 0; i < DEAD_MOUNTS_MAX && err == 0; i++) {
+		if (mountinfo_top(path, &info) != 0 || strcmp(info.type, TYPE) != 0)
+			break;
+		err = child_call(detach, path, HELPER_MS);
+	}
+	if (err)
+		return complain(problem, problem_size, -EBUSY,
+				"%s: a former mount is there and cannot be taken away: as root, "
+				"umount -l %s",
+				path, path);
+	*out = (struct mountpoint){ .path = strdup(path), .inside = true };
+	return out->path ? 0 : complain(problem, problem_size, -ENOMEM, "out of memory");
+}
+
 int mountpoint_prepare(const char *path, const struct mountpoint_options *options,
 		       struct mountpoint *out, char *problem, size_t problem_size)
 {
-	char *resolved = path_resolve(path), *final = NULL;
+	char *resolved, *final = NULL;
 	int err;
 
+	if (options->inside)
+		return inside_prepare(path, out, problem, problem_size);
+	resolved = path_resolve(path);
 	if (!resolved)
 		return complain(problem, problem_size, -errno, "mountpoint %s: %s", path,
 				error_text(-errno));
@@ -230,10 +282,23 @@ int mountpoint_prepare(const char *path, const struct mountpoint_options *option
 
 /* --- during --------------------------------------------------------------------------------- */
 
+struct mounting {
+	const char *path, *data;
+};
+
+static int mount_call(const void *context)
+{
+	const struct mounting *mounting = context;
+	const unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV;
+
+	return mount(SOURCE, mounting->path, TYPE, flags, mounting->data) == 0 ? 0 : errno;
+}
+
 static int mount_privileged(const struct mountpoint *mountpoint,
 			    const struct mountpoint_options *options, int *out_fd)
 {
 	char data[192];
+	const struct mounting mounting = { mountpoint->path, data };
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	int err;
 
@@ -243,10 +308,13 @@ static int mount_privileged(const struct mountpoint *mountpoint,
 		 "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions,max_read=%u%s",
 		 fd, (unsigned)geteuid(), (unsigned)getegid(), options->max_read,
 		 options->allow_other ? ",allow_other" : "");
-	if (mount(SOURCE, mountpoint->path, TYPE, MS_RDONLY | MS_NOSUID | MS_NODEV, data) != 0) {
-		err = -errno;
+	if (mountpoint->inside)
+		err = child_call(mount_call, &mounting, HELPER_MS);
+	else
+		err = mount_call(&mounting);
+	if (err) {
 		close(fd);
-		return err;
+		return err > 0 ? -err : err;
 	}
 	*out_fd = fd;
 	return 0;
@@ -271,7 +339,13 @@ int mountpoint_mount(struct mountpoint *mountpoint, const struct mountpoint_opti
 	struct mountinfo info;
 	int fd = -1, err = mount_privileged(mountpoint, options, &fd);
 
-	if (err == -EPERM || err == -EACCES) {
+	if ((err == -EPERM || err == -EACCES) && mountpoint->inside) {
+		return complain(problem, problem_size, -EPERM,
+				"mounting %s: a small-files entry below the mountpoint takes "
+				"CAP_SYS_ADMIN: run as root, or make it the only entry, with the "
+				"path /",
+				mountpoint->path);
+	} else if (err == -EPERM || err == -EACCES) {
 		mountpoint->helped = true;
 		if (fuse_session_mount(session, mountpoint->path) != 0)
 			return complain(problem, problem_size, -EPERM,
@@ -317,11 +391,11 @@ static bool connection_device(int fd, unsigned *out_minor)
 	return end != line;
 }
 
-int mountpoint_adopt(const char *path, int fd, struct mountpoint *out, char *problem,
+int mountpoint_adopt(const char *path, bool inside, int fd, struct mountpoint *out, char *problem,
 		     size_t problem_size)
 {
-	char *resolved = path_resolve(path);
-	struct mountpoint found = { .path = resolved };
+	char *resolved = inside ? strdup(path) : path_resolve(path);
+	struct mountpoint found = { .path = resolved, .inside = inside };
 	struct mountinfo *info;
 	unsigned minor = 0;
 
@@ -362,6 +436,14 @@ static bool mount_ours(const struct mountpoint *mountpoint)
 	       info.device_minor == mountpoint->device_minor;
 }
 
+/* MNT_FORCE aborts the connection, which wakes everyone who waits for it. */
+static int unmount_call(const void *context)
+{
+	const int flags = MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW;
+
+	return umount2(context, flags) == 0 ? 0 : errno;
+}
+
 void mountpoint_unmount(struct mountpoint *mountpoint)
 {
 	int err = 0;
@@ -371,10 +453,11 @@ void mountpoint_unmount(struct mountpoint *mountpoint)
 	mountpoint->mounted = false;
 	if (!mount_ours(mountpoint))
 		return;
-	/* MNT_FORCE aborts the connection, which wakes everyone who waits for it. */
-	if (!mountpoint->helped &&
-	    umount2(mountpoint->path, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
-		err = -errno;
+	if (mountpoint->inside)
+		err = child_call(unmount_call, mountpoint->path, HELPER_MS);
+	else if (!mountpoint->helped)
+		err = unmount_call(mountpoint->path);
+	err = err > 0 ? -err : err;
 	/* EPERM: a mount that was taken over, of which it is not known whether it was helped. */
 	if (mountpoint->helped || err == -EPERM)
 		err = helper_unmount(mountpoint->path);

@@ -19,15 +19,20 @@ struct mountpoint {
 	unsigned device_major, device_minor;
 	bool mounted;
 	bool helped; /* by fusermount3: we have no privilege */
+	bool inside;
 };
 
 struct mountpoint_options {
 	bool allow_other, allow_nonempty;
+	/* The place is inside a mount that this process serves: named as in mountinfo, and only
+	 * child processes that can be killed go there. */
+	bool inside;
 	unsigned max_read;
 };
 
 /**
- * mountpoint_prepare() - finds the directory, takes a dead cenote mount off it.
+ * mountpoint_prepare() - finds the directory, takes a dead cenote mount off it. Inside a mount of
+ * ours, any cenote mount: it can only be of a former worker.
  * Return: 0 with @out; -ENOENT, -ENOTDIR, -ENOTEMPTY, -EBUSY (a living cenote mount), -EACCES,
  *         -EINVAL, -ENOMEM with @problem.
  */
@@ -36,10 +41,10 @@ int mountpoint_prepare(const char *path, const struct mountpoint_options *option
 
 /**
  * mountpoint_mount() - mounts read-only.
- * @session: mounts itself when we have no privilege.
+ * @session: mounts itself when we have no privilege; not inside a mount of ours.
  * @out_fd: the connection's descriptor; the session's own once it was given to
  *          fuse_session_custom_io(), which is the caller's to do.
- * Return: 0; -EPERM, -ENOENT (no /dev/fuse), -EIO ... with @problem.
+ * Return: 0; -EPERM, -ENOENT (no /dev/fuse), -EIO, -ETIMEDOUT ... with @problem.
  */
 int mountpoint_mount(struct mountpoint *mountpoint, const struct mountpoint_options *options,
 		     struct fuse_session *session, int *out_fd, char *problem, size_t problem_size);
@@ -48,10 +53,11 @@ int mountpoint_mount(struct mountpoint *mountpoint, const struct mountpoint_opti
  * mountpoint_adopt() - finds the mount that the connection @fd belongs to, without touching it:
  * nobody serves it yet. Where the kernel does not tell (before 6.16), it is the cenote mount at
  * @path.
+ * @inside: as in the options.
  * Return: 0 with @out; not mounted when it is nowhere any more (umount -l, and still used);
  *         -EINVAL, -ENOENT, -ENOMEM with @problem.
  */
-int mountpoint_adopt(const char *path, int fd, struct mountpoint *out, char *problem,
+int mountpoint_adopt(const char *path, bool inside, int fd, struct mountpoint *out, char *problem,
 		     size_t problem_size);
 
 /** mountpoint_unmount() - takes the mount away, whoever uses it; with privilege, the connection is

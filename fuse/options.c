@@ -11,6 +11,13 @@
 
 #define MODE_MASK 0777u
 
+static const char *const kind_names[] = { "ordinary", "small-files", NULL };
+
+const char *mount_kind_name(int kind)
+{
+	return kind_names[kind];
+}
+
 static const struct option entry_option_table[] = {
 	OPTION(struct mount_entry_config, path, OPTION_STRING, .default_text = "/",
 	       .argument = "PATH",
@@ -25,6 +32,18 @@ static const struct option entry_option_table[] = {
 	       .argument = "KEY",
 	       .help = "only keys below it, which ends with a slash: train/; it is not part of the "
 		       "paths"),
+	OPTION(struct mount_entry_config, kind, OPTION_CHOICE, .default_text = "ordinary",
+	       .choices = kind_names,
+	       .help = "small-files: files are read without being opened, and the kernel keeps "
+		       "what "
+		       "was "
+		       "read until it needs the memory: once warm, nothing is asked of the daemon. "
+		       "For entries whose files have some hundred KiB and are read whole; they are "
+		       "not "
+		       "read by passthrough. Such an entry is a mount of its own below "
+		       "the mountpoint, at most 8 of them, which takes CAP_SYS_ADMIN, unless its "
+		       "path "
+		       "is /"),
 	OPTION(struct mount_entry_config, uid, OPTION_INT, .default_text = "-1", .min = -1,
 	       .max = UINT32_MAX - 1, .help = "owner of all files; -1: the daemon's user"),
 	OPTION(struct mount_entry_config, gid, OPTION_INT, .default_text = "-1", .min = -1,
@@ -148,10 +167,35 @@ static const struct option mount_option_table[] = {
 	       .max = 1024, .help = "what appears where"),
 };
 
+unsigned mount_config_parts(const struct mount_config *config,
+			    const struct mount_entry_config *out[MOUNT_PARTS_MAX])
+{
+	const struct mount_entry_config *entries = config->entries.items;
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < config->entries.count; i++) {
+		if (entries[i].kind != MOUNT_SMALL_FILES || strcmp(entries[i].path, "/") == 0)
+			continue;
+		if (count < MOUNT_PARTS_MAX)
+			out[count] = &entries[i];
+		count++;
+	}
+	return count;
+}
+
 static int mount_validate(const void *value, char *problem, size_t problem_size)
 {
 	const struct mount_config *config = value;
 	const struct mount_entry_config *entries = config->entries.items;
+	const struct mount_entry_config *parts[MOUNT_PARTS_MAX];
+	unsigned part_count = mount_config_parts(config, parts);
+
+	if (part_count > MOUNT_PARTS_MAX) {
+		snprintf(problem, problem_size,
+			 "%u mount entries are of kind small-files: at most %d may be", part_count,
+			 MOUNT_PARTS_MAX);
+		return -EINVAL;
+	}
 
 	for (unsigned i = 0; i < config->entries.count; i++) {
 		for (unsigned j = i + 1; j < config->entries.count; j++) {

@@ -7,6 +7,7 @@
 
 #include "fuse/inside.h"
 #include "fuse/namespace/resolve.h"
+#include "fuse/parts.h"
 
 /* Cuts the last component of the first *@len bytes. */
 static void component_drop(const char *path, size_t *len)
@@ -106,12 +107,14 @@ static bool entry_is_found(const struct mount *mount, const char *path)
 static int object_find(struct mount *mount, const struct mount_question *question,
 		       struct mount_object *object, char *problem, size_t problem_size)
 {
-	const struct namespace_path path = { .text = object->path,
-					     .deadline_ns = question->deadline_ns,
-					     .cancelled = question->cancelled,
-					     .context = question->context };
+	struct namespace_path path = { .text = object->path,
+				       .deadline_ns = question->deadline_ns,
+				       .cancelled = question->cancelled,
+				       .context = question->context };
+	struct mount *part = parts_find(mount, object->path, &path.text);
 	int error;
 
+	mount = part ? part : mount;
 	mount_work_begin(mount);
 	error = namespace_resolve(mount->ns, &path, &object->file, &object->confirmed, problem,
 				  problem_size);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "fuse/connection.h"
@@ -21,12 +22,13 @@ static int duplicate(int fd)
 }
 
 /* Nobody can go on with it, and nobody else would end it while it is kept. */
-static void mount_end(const char *path, int connection)
+static void mount_end(const char *path, bool inside, int connection)
 {
 	struct mountpoint mountpoint;
 	char problem[256];
 
-	if (mountpoint_adopt(path, connection, &mountpoint, problem, sizeof(problem)) != 0) {
+	if (mountpoint_adopt(path, inside, connection, &mountpoint, problem, sizeof(problem)) !=
+	    0) {
 		log_warning("mount.takeover", "error=\"%s\"", problem);
 		return;
 	}
@@ -68,41 +70,50 @@ static int init_rescue(int fd, int reason, struct takeover *out)
 	return err;
 }
 
-static int served_look(const struct mount_heritage *heritage, const char *path,
+static int served_look(const struct mount_keepsake *kept, const char *path, bool inside,
 		       struct takeover *out)
 {
-	int err = ledger_take(heritage->ledger, out);
+	int err = ledger_take(kept->ledger, out);
 
 	/* Want of memory is not the ledger's fault: another attempt may read it. */
 	if (err == -EPROTONOSUPPORT || err == -EBADMSG)
-		err = init_rescue(heritage->ledger, err, out);
+		err = init_rescue(kept->ledger, err, out);
 	if (err)
 		return err;
 	if (out->init_len == 0) {
-		mount_end(path, heritage->connection);
+		mount_end(path, inside, kept->connection);
 		return 0;
 	}
-	out->connection = duplicate(heritage->connection);
+	out->connection = duplicate(kept->connection);
 	return out->connection < 0 ? out->connection : 0;
 }
 
-int takeover_look(const struct mount_heritage *heritage, const char *path, struct takeover *out,
-		  char *problem, size_t problem_size)
+void keepsake_close(struct mount_keepsake *kept)
 {
-	bool given = heritage && heritage->connection >= 0 && heritage->ledger >= 0;
+	if (kept->connection >= 0)
+		close(kept->connection);
+	if (kept->ledger >= 0)
+		close(kept->ledger);
+	kept->connection = kept->ledger = -1;
+}
+
+int takeover_look(const struct mount_keepsake *kept, const char *path, bool inside,
+		  struct takeover *out, char *problem, size_t problem_size)
+{
+	bool given = kept->connection >= 0 && kept->ledger >= 0;
 	int err;
 
 	out->ledger = NULL;
 	out->connection = -1;
 	out->init_len = 0;
-	if (given && connection_dead(heritage->connection)) {
+	if (given && connection_dead(kept->connection)) {
 		log_notice("mount.takeover",
 			   "path=%s text=\"the mount was taken away while nobody "
 			   "served it: it is made anew\"",
 			   path);
 		given = false;
 	}
-	err = given ? served_look(heritage, path, out) : ledger_create(&out->ledger);
+	err = given ? served_look(kept, path, inside, out) : ledger_create(&out->ledger);
 	if (!err)
 		return 0;
 	ledger_destroy(out->ledger);
@@ -111,21 +122,35 @@ int takeover_look(const struct mount_heritage *heritage, const char *path, struc
 	return err;
 }
 
-void takeover_done(const struct mount_heritage *heritage)
+/* --- the heritage as a whole -------------------------------------------------------------------
+ */
+
+void mount_heritage_none(struct mount_heritage *out)
 {
-	if (!heritage)
-		return;
-	if (heritage->connection >= 0)
-		close(heritage->connection);
-	if (heritage->ledger >= 0)
-		close(heritage->ledger);
+	out->board = NULL;
+	for (unsigned i = 0; i < ARRAY_COUNT(out->kept); i++)
+		out->kept[i] = (struct mount_keepsake){ .connection = -1, .ledger = -1 };
 }
 
+void mount_heritage_close(struct mount_heritage *heritage)
+{
+	for (unsigned i = 0; i < ARRAY_COUNT(heritage->kept); i++)
+		keepsake_close(&heritage->kept[i]);
+}
+
+/* A part that lacks one of the two, or both, is mounted anew. */
 int mount_heritage_check(const struct mount_heritage *heritage, char *problem, size_t problem_size)
 {
-	int err = heritage->connection < 0 || heritage->ledger < 0 ? -EBADMSG
-								   : ledger_check(heritage->ledger);
+	int err = 0;
 
+	for (unsigned i = 0; i < ARRAY_COUNT(heritage->kept) && !err; i++) {
+		const struct mount_keepsake *kept = &heritage->kept[i];
+
+		if (kept->connection >= 0 && kept->ledger >= 0)
+			err = ledger_check(kept->ledger);
+		else if (i == 0)
+			err = -EBADMSG;
+	}
 	if (err)
 		snprintf(problem, problem_size,
 			 "what the running worker keeps cannot be read by this release (%s): "

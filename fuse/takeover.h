@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "fuse/ledger/ledger.h"
@@ -25,13 +26,13 @@ struct takeover {
 };
 
 /**
- * takeover_look() - what comes of @heritage, which may be NULL; nothing of it is taken: @out has
+ * takeover_look() - what comes of @kept, of one connection; nothing of it is taken: @out has
  * duplicates.
- * @path: the mountpoint.
+ * @path, @inside: the mountpoint, as for mountpoint_adopt().
  * Return: 0; -ENOMEM, -EMFILE with @problem.
  */
-int takeover_look(const struct mount_heritage *heritage, const char *path, struct takeover *out,
-		  char *problem, size_t problem_size);
+int takeover_look(const struct mount_keepsake *kept, const char *path, bool inside,
+		  struct takeover *out, char *problem, size_t problem_size);
 
-/** takeover_done() - the mount goes on, or anew: the heritage is taken. */
-void takeover_done(const struct mount_heritage *heritage);
+/** keepsake_close() - it is taken, or of no use. */
+void keepsake_close(struct mount_keepsake *kept);

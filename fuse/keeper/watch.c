@@ -11,6 +11,9 @@
  * worker as little. */
 #define ABSENCE_NS (3 * NS_PER_S)
 
+/* Of a request's number on the board: above are whether it came again and its connection. */
+#define UNIQUE_MASK ((UINT64_C(1) << 56) - 1)
+
 void watch_begin(struct watch *watch, uint64_t now_ns)
 {
 	watch->seen_ns = watch->taken_ns = now_ns;
@@ -53,7 +56,7 @@ bool watch_look(struct watch *watch, const struct board *board, bool waiting, ui
 		return false;
 	snprintf(reason, WATCH_REASON_MAX,
 		 "it hung: request %llu (opcode %u) was overdue by %llu s",
-		 (unsigned long long)(overdue.unique & ~(UINT64_C(1) << 63)), overdue.opcode,
+		 (unsigned long long)(overdue.unique & UNIQUE_MASK), overdue.opcode,
 		 (unsigned long long)((now_ns - overdue.deadline_ns) / NS_PER_S));
 	return true;
 }

@@ -6,15 +6,18 @@
 #include <errno.h>
 #include <string.h>
 
-/* Entry @index's component below @directory. Return: NULL: it is not below it. */
+/* Entry @index's component below @directory. Return: NULL: it is not below it. A small-files
+ * entry's own directory is an empty one here: what is in it is mounted there. */
 static const char *component(const struct namespace *ns, const char *directory, unsigned index,
 			     size_t *out_len, int *out_entry)
 {
 	bool last;
-	const char *name = names_below(directory, ns->entries[index].config->path, out_len, &last);
+	const struct mount_entry_config *config = ns->entries[index].config;
+	const char *name = names_below(directory, config->path, out_len, &last);
 
 	if (name)
-		*out_entry = last ? (int)index : NODE_ENTRY_NONE;
+		*out_entry =
+			last && config->kind != MOUNT_SMALL_FILES ? (int)index : NODE_ENTRY_NONE;
 	return name;
 }
 

@@ -27,8 +27,9 @@ static struct namespace_file *file_create(const struct namespace_entry *entry,
 	struct namespace_file *file;
 	char *at;
 
-	names_dataset(entry->config->path, path, (unsigned)entry->config->dataset_depth, dataset,
-		      sizeof(dataset));
+	names_dataset(entry->config->dataset_path ? entry->config->dataset_path
+						  : entry->config->path,
+		      path, (unsigned)entry->config->dataset_depth, dataset, sizeof(dataset));
 	file = calloc(1, sizeof(*file) + strlen(version->key) + strlen(version->etag) +
 				 strlen(dataset) + 3);
 	if (!file)

@@ -67,7 +67,7 @@ static uint64_t entry_digest(const struct mount_entry_config *config)
 {
 	const char *texts[] = { config->path, text_or_empty(config->backing),
 				text_or_empty(config->bucket), text_or_empty(config->prefix) };
-	uint64_t digest = 0;
+	uint64_t digest = (uint64_t)config->kind;
 
 	/* Each over the one before it and the next text: no text can run into another. */
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/config.h"
 #include "base/config_text.h"
 #include "base/error.h"
@@ -19,11 +20,22 @@
 #include "tools/daemon/rooms.h"
 #include "tools/daemon/upgrade.h"
 
-#define CONFIG	   "config"
-#define INSTANCE   "instance"
-#define CONNECTION "connection.0"
-#define LEDGER	   "ledger.0"
-#define ARENA	   "arena"
+#define CONFIG	 "config"
+#define INSTANCE "instance"
+#define ARENA	 "arena"
+
+/* Of connection @index: "connection.0", "ledger.0". */
+static const char *connection_name(unsigned index, char out[LINK_NAME_MAX + 1])
+{
+	snprintf(out, LINK_NAME_MAX + 1, "connection.%u", index);
+	return out;
+}
+
+static const char *ledger_name(unsigned index, char out[LINK_NAME_MAX + 1])
+{
+	snprintf(out, LINK_NAME_MAX + 1, "ledger.%u", index);
+	return out;
+}
 
 /* --- the configuration */
 
@@ -59,7 +71,17 @@ int kept_settings_load(const struct link *link, const char *path, bool from_file
 
 bool kept_same_place(const struct settings *a, const struct settings *b, const char **out_name)
 {
+	const struct mount_entry_config *parts[2][MOUNT_PARTS_MAX];
+	unsigned count = mount_config_parts(&a->mount, parts[0]);
+
 	*out_name = NULL;
+	if (count != mount_config_parts(&b->mount, parts[1]))
+		*out_name = "mount.entries.kind";
+	for (unsigned i = 0; i < count && !*out_name; i++)
+		if (strcmp(parts[0][i]->path, parts[1][i]->path) != 0)
+			*out_name = "mount.entries.path";
+	if (*out_name)
+		return false;
 	if (strcmp(a->mount.path, b->mount.path) != 0)
 		*out_name = "mount.path";
 	else if (strcmp(a->node.run_dir, b->node.run_dir) != 0)
@@ -140,30 +162,53 @@ int kept_instance_claim(struct link *link, const char *run_dir, struct instance 
 
 void kept_heritage(const struct link *link, struct mount_heritage *out)
 {
-	out->connection = link_kept(link, CONNECTION);
-	out->ledger = link_kept(link, LEDGER);
+	char name[LINK_NAME_MAX + 1];
+
+	for (unsigned i = 0; i < ARRAY_COUNT(out->kept); i++) {
+		out->kept[i].connection = link_kept(link, connection_name(i, name));
+		out->kept[i].ledger = link_kept(link, ledger_name(i, name));
+	}
 	out->board = link_board(link);
+}
+
+/* The ledger first: a connection alone could not be gone on with. */
+static void keepsake_keep(struct link *link, unsigned index, const struct mount_keepsake *kept)
+{
+	char name[LINK_NAME_MAX + 1];
+
+	if (kept->connection < 0)
+		return;
+	keep(link, ledger_name(index, name), kept->ledger);
+	keep(link, connection_name(index, name), kept->connection);
+}
+
+static void keepsake_drop(struct link *link, unsigned index)
+{
+	char name[LINK_NAME_MAX + 1];
+
+	link_drop(link, connection_name(index, name));
+	link_drop(link, ledger_name(index, name));
 }
 
 void kept_rooms_keep(struct daemon_rooms *rooms)
 {
-	int connection, ledger;
+	struct mount_keepsake kept[1 + MOUNT_PARTS_MAX];
+	unsigned count;
 	int arena = cache_arena_fd(rooms->cache);
 
 	if (link_alone(rooms->link))
 		return;
 	if (arena >= 0)
 		keep(rooms->link, ARENA, arena);
-	if (mount_keepsakes(rooms->mount, &connection, &ledger, rooms->resend_reason,
+	if (mount_keepsakes(rooms->mount, kept, &count, rooms->resend_reason,
 			    sizeof(rooms->resend_reason)) != 0) {
-		link_drop(rooms->link, CONNECTION);
-		link_drop(rooms->link, LEDGER);
+		count = 0;
 		log_notice("daemon.keep", "problem=\"%s\"", rooms->resend_reason);
-		return;
 	}
-	/* The ledger first: a connection alone could not be gone on with. */
-	keep(rooms->link, LEDGER, ledger);
-	keep(rooms->link, CONNECTION, connection);
+	for (unsigned i = 0; i < count; i++)
+		keepsake_keep(rooms->link, i, &kept[i]);
+	for (unsigned i = count; i < ARRAY_COUNT(kept); i++)
+		keepsake_drop(rooms->link, i);
 }
 
 static int directories_look(const struct settings *settings, char *problem, size_t problem_size)
@@ -210,7 +255,7 @@ static int heritage_look(const struct link *link, char *problem, size_t problem_
 	int error;
 
 	kept_heritage(link, &heritage);
-	if (heritage.connection < 0 && heritage.ledger < 0) {
+	if (heritage.kept[0].connection < 0 && heritage.kept[0].ledger < 0) {
 		error = -EOPNOTSUPP;
 		snprintf(problem, problem_size,
 			 "on this kernel the mount cannot be handed over (6.9 and later can): "
@@ -218,10 +263,7 @@ static int heritage_look(const struct link *link, char *problem, size_t problem_
 	} else {
 		error = mount_heritage_check(&heritage, problem, problem_size);
 	}
-	if (heritage.connection >= 0)
-		close(heritage.connection);
-	if (heritage.ledger >= 0)
-		close(heritage.ledger);
+	mount_heritage_close(&heritage);
 	return error;
 }
 

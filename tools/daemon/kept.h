@@ -1,6 +1,7 @@
 /*
  * kept.h - what the daemon has its keeper hold, and finds there when it takes over: the connection
- * and the ledger ("connection.0", "ledger.0"), the memory ("arena"), the pid file's lock
+ * and the ledger ("connection.0", "ledger.0"; those of small-files entries from 1 on), the memory
+ * ("arena"), the pid file's lock
  * ("instance"), and the configuration in force ("config"): a file that somebody is editing must not
  * keep the daemon from coming back. Without a keeper all of it does nothing.
  */
@@ -26,7 +27,8 @@ int kept_settings_load(const struct link *link, const char *path, bool from_file
 		       struct settings *out, char *problem, size_t problem_size);
 
 /** kept_same_place() - whether who runs with one can go on where who runs with the other has left:
- *  the same mountpoint and run directory. @out_name: of the setting that is another. */
+ *  the same mountpoint, small-files entries and run directory. @out_name: of the setting that is
+ * another. */
 bool kept_same_place(const struct settings *a, const struct settings *b, const char **out_name);
 
 /** kept_settings_keep() - the file at @path is in force. What goes wrong is logged. */

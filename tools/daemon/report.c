@@ -141,8 +141,9 @@ static json_t *mount_json(const struct daemon_rooms *rooms)
 	for (unsigned i = 0; i < rooms->settings->mount.entries.count; i++) {
 		const struct mount_entry_config *entry = settings_mount_entry(rooms->settings, i);
 
-		json_array_append_new(entries, json_pack("{s:o, s:o, s:o, s:o}", "path",
-							 text_json(entry->path), "backing",
+		json_array_append_new(entries, json_pack("{s:o, s:s, s:o, s:o, s:o}", "path",
+							 text_json(entry->path), "kind",
+							 mount_kind_name(entry->kind), "backing",
 							 text_json(entry->backing), "bucket",
 							 text_json(entry->bucket), "prefix",
 							 text_json(entry->prefix)));

@@ -87,8 +87,8 @@ static int cache_begin(struct daemon_rooms *rooms, char *problem, size_t problem
 	return error;
 }
 
-static int mount_begin(struct daemon_rooms *rooms, const struct mount_heritage *heritage,
-		       char *problem, size_t problem_size)
+static int mount_begin(struct daemon_rooms *rooms, struct mount_heritage *heritage, char *problem,
+		       size_t problem_size)
 {
 	return mount_create(&rooms->settings->mount, rooms->cache,
 			    rooms->peers ? peers_backings(rooms->peers) : rooms->backings,
@@ -107,7 +107,7 @@ static void mount_end(struct daemon_rooms *rooms, bool heir)
 static int rooms_start_with(struct daemon_rooms *rooms, struct mount_heritage *heritage,
 			    char *problem, size_t problem_size)
 {
-	bool heir = heritage->connection >= 0;
+	bool heir = heritage->kept[0].connection >= 0;
 	int error;
 
 	error = cluster_part(rooms, heir, "gossip", cluster_create, problem, problem_size);
@@ -127,7 +127,6 @@ static int rooms_start_with(struct daemon_rooms *rooms, struct mount_heritage *h
 	error = mount_begin(rooms, heritage, problem, problem_size);
 	if (error)
 		goto stop_peers;
-	heritage->connection = heritage->ledger = -1; /* taken */
 	error = tasks_create(rooms, &rooms->tasks);
 	if (error)
 		goto stop_mount;
@@ -167,9 +166,7 @@ int rooms_start(struct daemon_rooms *rooms, char *problem, size_t problem_size)
 
 	kept_heritage(rooms->link, &heritage);
 	error = rooms_start_with(rooms, &heritage, problem, problem_size);
-	if (error && heritage.connection >= 0)
-		close(heritage.connection);
-	if (error && heritage.ledger >= 0)
-		close(heritage.ledger);
+	if (error)
+		mount_heritage_close(&heritage);
 	return error;
 }

@@ -54,6 +54,7 @@ static void test_start__no_init__is_refused(void **state)
 {
 	struct backing *const backings[] = { &kernel.rig.fake.backing };
 	struct fuse_in_header header = { .len = sizeof(header), .opcode = FUSE_STATFS };
+	struct mount_setup setup;
 	struct mount *mount;
 	char problem[256] = "";
 	int pair[2];
@@ -61,10 +62,10 @@ static void test_start__no_init__is_refused(void **state)
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
 	assert_int_equal(write(pair[0], &header, sizeof(header)), sizeof(header));
-	assert_int_equal(mount_serve(&kernel.rig.config, kernel.cache, backings, 1,
-				     &kernel.rig.clock.clock, pair[1], NULL, &mount, problem,
-				     sizeof(problem)),
-			 -EPROTO);
+	setup = kernel_mount_setup(&kernel, backings, pair[1]);
+	setup.kept = NULL;
+	setup.board = NULL;
+	assert_int_equal(mount_serve(&setup, &mount, problem, sizeof(problem)), -EPROTO);
 	assert_non_null(strstr(problem, "INIT"));
 	close(pair[0]);
 }

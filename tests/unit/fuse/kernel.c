@@ -50,7 +50,8 @@ void kernel_setup_with(struct kernel *kernel, const char *cache)
 	kernel->rig.config.path = nowhere;
 	kernel->rig.config.threads = 2;
 	kernel->rig.config.max_background = 64;
-	kernel->fd = kernel->heritage.connection = kernel->heritage.ledger = -1;
+	kernel->fd = -1;
+	mount_heritage_none(&kernel->heritage);
 	kernel->board = calloc(1, sizeof(*kernel->board));
 	CHECK(kernel->board);
 	board_init(kernel->board);
@@ -61,9 +62,25 @@ void kernel_setup_with(struct kernel *kernel, const char *cache)
 			   sizeof(problem)) == 0);
 }
 
+struct mount_setup kernel_mount_setup(struct kernel *kernel, struct backing *const *backings,
+				      int fd)
+{
+	return (struct mount_setup){
+		.config = &kernel->rig.config,
+		.cache = kernel->cache,
+		.backings = backings,
+		.backing_count = 1,
+		.clock = &kernel->rig.clock.clock,
+		.fd = fd,
+		.kept = &kernel->heritage.kept[0],
+		.board = kernel->board,
+	};
+}
+
 void kernel_start(struct kernel *kernel)
 {
 	struct backing *const backings[] = { &kernel->rig.fake.backing };
+	struct mount_setup setup;
 	int pair[2], len = SOCKET_LEN;
 	char problem[256] = "";
 
@@ -72,9 +89,8 @@ void kernel_start(struct kernel *kernel)
 		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &len, sizeof(len));
 	kernel->fd = pair[0];
 	init_send(kernel);
-	if (mount_serve(&kernel->rig.config, kernel->cache, backings, 1, &kernel->rig.clock.clock,
-			pair[1], &kernel->heritage, &kernel->mount, problem,
-			sizeof(problem)) != 0) {
+	setup = kernel_mount_setup(kernel, backings, pair[1]);
+	if (mount_serve(&setup, &kernel->mount, problem, sizeof(problem)) != 0) {
 		fprintf(stderr, "%s\n", problem);
 		abort();
 	}
@@ -95,10 +111,7 @@ void kernel_stop(struct kernel *kernel)
 	option_free(&cache_options, &kernel->cache_config);
 	if (kernel->fd >= 0)
 		close(kernel->fd);
-	if (kernel->heritage.connection >= 0)
-		close(kernel->heritage.connection);
-	if (kernel->heritage.ledger >= 0)
-		close(kernel->heritage.ledger);
+	mount_heritage_close(&kernel->heritage);
 	free(kernel->board);
 	rig_stop(&kernel->rig);
 }
@@ -195,13 +208,14 @@ uint64_t kernel_receive_answering(struct kernel *kernel)
 
 void kernel_die(struct kernel *kernel)
 {
-	int connection, ledger;
+	struct mount_keepsake kept[1 + MOUNT_PARTS_MAX], *own = &kernel->heritage.kept[0];
+	unsigned count;
 	char reason[256];
 
-	CHECK(mount_keepsakes(kernel->mount, &connection, &ledger, reason, sizeof(reason)) == 0);
-	kernel->heritage.connection = fcntl(connection, F_DUPFD_CLOEXEC, 0);
-	kernel->heritage.ledger = fcntl(ledger, F_DUPFD_CLOEXEC, 0);
-	CHECK(kernel->heritage.connection >= 0 && kernel->heritage.ledger >= 0);
+	CHECK(mount_keepsakes(kernel->mount, kept, &count, reason, sizeof(reason)) == 0);
+	own->connection = fcntl(kept[0].connection, F_DUPFD_CLOEXEC, 0);
+	own->ledger = fcntl(kept[0].ledger, F_DUPFD_CLOEXEC, 0);
+	CHECK(count == 1 && own->connection >= 0 && own->ledger >= 0);
 	mount_leave(kernel->mount, 0);
 	fake_run_all(&kernel->rig.fake);
 	mount_destroy(kernel->mount);
@@ -213,16 +227,14 @@ int kernel_take_over(struct kernel *kernel)
 	struct backing *const backings[] = { &kernel->rig.fake.backing };
 	struct mount *mount = NULL;
 	char problem[256] = "";
-	int err = mount_serve(&kernel->rig.config, kernel->cache, backings, 1,
-			      &kernel->rig.clock.clock, -1, &kernel->heritage, &mount, problem,
-			      sizeof(problem));
+	const struct mount_setup setup = kernel_mount_setup(kernel, backings, -1);
+	int err = mount_serve(&setup, &mount, problem, sizeof(problem));
 
 	if (err) {
 		fprintf(stderr, "%s\n", problem);
 		return err;
 	}
 	kernel->mount = mount;
-	kernel->heritage.connection = kernel->heritage.ledger = -1;
 	receive_one(kernel);
 	CHECK(kernel->reply.header.unique == 0 && kernel->reply.header.error == NOTIFY_RESEND &&
 	      kernel->reply_len == 0);

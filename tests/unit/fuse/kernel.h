@@ -41,6 +41,10 @@ void kernel_setup(struct kernel *kernel);
 /** kernel_setup_with() - the same with these settings of the cache. */
 void kernel_setup_with(struct kernel *kernel, const char *cache);
 
+/** kernel_mount_setup() - what the mount is served by. @backings: the rig's one. */
+struct mount_setup kernel_mount_setup(struct kernel *kernel, struct backing *const *backings,
+				      int fd);
+
 /** kernel_start() - serves; INIT offers what Linux 6.18 offers. */
 void kernel_start(struct kernel *kernel);
 

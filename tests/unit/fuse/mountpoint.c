@@ -104,17 +104,19 @@ static void test_adopt__no_mount_of_the_connection__is_not_mounted(void **state)
 	(void)state;
 	assert_true(fd >= 0);
 	snprintf(path, sizeof(path), "%s/./empty", directory);
-	assert_int_equal(mountpoint_adopt(path, fd, &mountpoint, problem, sizeof(problem)), 0);
+	assert_int_equal(mountpoint_adopt(path, false, fd, &mountpoint, problem, sizeof(problem)),
+			 0);
 	snprintf(path, sizeof(path), "%s/empty", directory);
 	assert_string_equal(mountpoint.path, path);
 	assert_false(mountpoint.mounted);
 	mountpoint_unmount(&mountpoint);
 	mountpoint_fini(&mountpoint);
-	assert_int_equal(mountpoint_adopt("/proc", fd, &mountpoint, problem, sizeof(problem)), 0);
+	assert_int_equal(
+		mountpoint_adopt("/proc", false, fd, &mountpoint, problem, sizeof(problem)), 0);
 	assert_false(mountpoint.mounted); /* a mount, but not one of ours */
 	mountpoint_fini(&mountpoint);
 	snprintf(path, sizeof(path), "%s/nothing/below", directory);
-	assert_int_equal(mountpoint_adopt(path, fd, &mountpoint, problem, sizeof(problem)),
+	assert_int_equal(mountpoint_adopt(path, false, fd, &mountpoint, problem, sizeof(problem)),
 			 -ENOENT);
 	assert_non_null(strstr(problem, "nothing/below"));
 	close(fd);

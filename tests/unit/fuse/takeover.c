@@ -65,8 +65,9 @@ static struct ledger *ledger_of_the_dead(void)
 {
 	struct ledger *ledger;
 
-	assert_int_equal(ledger_adopt(fcntl(kernel.heritage.ledger, F_DUPFD_CLOEXEC, 0), &ledger),
-			 0);
+	assert_int_equal(
+		ledger_adopt(fcntl(kernel.heritage.kept[0].ledger, F_DUPFD_CLOEXEC, 0), &ledger),
+		0);
 	return ledger;
 }
 
@@ -95,17 +96,14 @@ static void test_take_over__the_kernel_hears_one_resend_and_nothing_else(void **
 {
 	static const uint8_t resend[] = { 16, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
 	struct backing *const backings[] = { &kernel.rig.fake.backing };
+	struct mount_setup setup = kernel_mount_setup(&kernel, backings, -1);
 	uint8_t heard[64];
 	char problem[256];
 
 	(void)state;
 	kernel_die(&kernel);
 	assert_true(kernel_silent(&kernel));
-	assert_int_equal(mount_serve(&kernel.rig.config, kernel.cache, backings, 1,
-				     &kernel.rig.clock.clock, -1, &kernel.heritage, &kernel.mount,
-				     problem, sizeof(problem)),
-			 0);
-	kernel.heritage.connection = kernel.heritage.ledger = -1;
+	assert_int_equal(mount_serve(&setup, &kernel.mount, problem, sizeof(problem)), 0);
 	assert_int_equal(recv(kernel.fd, heard, sizeof(heard), MSG_DONTWAIT), sizeof(resend));
 	assert_memory_equal(heard, resend, sizeof(resend));
 	assert_true(kernel_silent(&kernel));
@@ -363,33 +361,30 @@ static void test_leave__late_work__changes_nothing_for_the_next_worker(void **st
 
 static void test_keepsakes__no_resend__says_why(void **state)
 {
-	int connection, ledger;
+	struct mount_keepsake kept[1 + MOUNT_PARTS_MAX];
+	unsigned count;
 	char reason[256];
 
 	(void)state;
 	kernel.init_flags2 = PASSTHROUGH;
 	kernel_start(&kernel);
-	assert_int_equal(
-		mount_keepsakes(kernel.mount, &connection, &ledger, reason, sizeof(reason)),
-		-EOPNOTSUPP);
+	assert_int_equal(mount_keepsakes(kernel.mount, kept, &count, reason, sizeof(reason)),
+			 -EOPNOTSUPP);
 	assert_non_null(strstr(reason, "6.9"));
 }
 
 static void test_look__nothing__an_empty_ledger(void **state)
 {
-	static const struct mount_heritage none = { .connection = -1, .ledger = -1 };
-	const struct mount_heritage *rows[] = { NULL, &none };
+	static const struct mount_keepsake none = { -1, -1 };
 	struct takeover takeover;
 	char problem[256];
 
 	(void)state;
-	for (unsigned i = 0; i < 2; i++) {
-		assert_int_equal(
-			takeover_look(rows[i], "/nowhere", &takeover, problem, sizeof(problem)), 0);
-		assert_int_equal(takeover.connection, -1);
-		assert_int_equal(ledger_adopted_ns(takeover.ledger), 0);
-		ledger_destroy(takeover.ledger);
-	}
+	assert_int_equal(
+		takeover_look(&none, "/nowhere", false, &takeover, problem, sizeof(problem)), 0);
+	assert_int_equal(takeover.connection, -1);
+	assert_int_equal(ledger_adopted_ns(takeover.ledger), 0);
+	ledger_destroy(takeover.ledger);
 }
 
 static void test_look__the_connection_ended__is_made_anew(void **state)
@@ -401,9 +396,9 @@ static void test_look__the_connection_ended__is_made_anew(void **state)
 	kernel_die(&kernel);
 	close(kernel.fd);
 	kernel.fd = -1;
-	assert_int_equal(
-		takeover_look(&kernel.heritage, "/nowhere", &takeover, problem, sizeof(problem)),
-		0);
+	assert_int_equal(takeover_look(&kernel.heritage.kept[0], "/nowhere", false, &takeover,
+				       problem, sizeof(problem)),
+			 0);
 	assert_int_equal(takeover.connection, -1);
 	assert_int_equal(ledger_adopted_ns(takeover.ledger), 0);
 	ledger_destroy(takeover.ledger);
@@ -416,11 +411,11 @@ static void test_look__no_ledger_at_all__cannot_go_on(void **state)
 
 	(void)state;
 	kernel_die(&kernel);
-	close(kernel.heritage.ledger);
-	kernel.heritage.ledger = memfd_create("not a ledger", MFD_CLOEXEC);
-	assert_int_equal(
-		takeover_look(&kernel.heritage, "/nowhere", &takeover, problem, sizeof(problem)),
-		0);
+	close(kernel.heritage.kept[0].ledger);
+	kernel.heritage.kept[0].ledger = memfd_create("not a ledger", MFD_CLOEXEC);
+	assert_int_equal(takeover_look(&kernel.heritage.kept[0], "/nowhere", false, &takeover,
+				       problem, sizeof(problem)),
+			 0);
 	assert_int_equal(takeover.connection, -1);
 	ledger_destroy(takeover.ledger);
 }
@@ -433,7 +428,8 @@ static void test_take_over__a_ledger_of_another_version__the_kernel_looks_up_aga
 
 	(void)state;
 	kernel_die(&kernel);
-	assert_int_equal(pwrite(kernel.heritage.ledger, &other, sizeof(other), 8), sizeof(other));
+	assert_int_equal(pwrite(kernel.heritage.kept[0].ledger, &other, sizeof(other), 8),
+			 sizeof(other));
 	clock_manual_advance(&kernel.rig.clock, NS_PER_S); /* node numbers begin with it */
 	assert_int_equal(kernel_take_over(&kernel), 0);
 	assert_int_equal(kernel_getattr(&kernel, node), -ESTALE);
@@ -460,8 +456,8 @@ static void test_take_over__fails__leaves_all_as_it_was(void **state)
 	((struct fuse_in_header *)(void *)bad)->opcode = FUSE_STATFS;
 	ledger_set_init(ledger, bad, len);
 	assert_int_equal(kernel_take_over(&kernel), -EPROTO);
-	assert_true(fcntl(kernel.heritage.connection, F_GETFD) >= 0);
-	assert_true(fcntl(kernel.heritage.ledger, F_GETFD) >= 0);
+	assert_true(fcntl(kernel.heritage.kept[0].connection, F_GETFD) >= 0);
+	assert_true(fcntl(kernel.heritage.kept[0].ledger, F_GETFD) >= 0);
 	assert_true(kernel_silent(&kernel));
 	ledger_set_init(ledger, init, len);
 	ledger_destroy(ledger);
