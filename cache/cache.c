@@ -214,6 +214,7 @@ void cache_stop(struct cache *cache)
 	cache_work_run(cache, &work);
 	cache_timer_stop(cache);
 	cache_kept_stop(cache);
+	populate_stop(&cache->window.populate);
 	wait_for_store_callers(cache);
 	store_stop(cache->store);
 }

@@ -292,8 +292,16 @@ bool cache_handout_current(struct cache *cache, const struct cache_handout *hand
  * was found bad meanwhile. */
 bool cache_handout_sound(struct cache *cache, const struct cache_handout *handout);
 
-/** cache_handback() - nobody opens it by this hand-out any more. */
-void cache_handback(struct cache *cache, const struct cache_handout *handout);
+/** cache_handback() - nobody opens it by this hand-out any more. Return: whether it was current. */
+bool cache_handback(struct cache *cache, const struct cache_handout *handout);
+
+/** cache_handout_again() - what was given back is opened again, as it was handed out. Counts as an
+ *  access. Return: false when it is not current: nothing is to be given back then. Cheap. */
+bool cache_handout_again(struct cache_object *object, struct cache_handout *handout);
+
+/** cache_handout_lost() - a number that grows whenever something that was handed out may not be
+ *  current any more: for who keeps what it has given back. Cheap. */
+uint64_t cache_handout_lost(struct cache *cache);
 
 /** cache_handout_count() - objects verified now, and those that wait to be. */
 uint64_t cache_handout_count(struct cache *cache, uint64_t *out_queued);

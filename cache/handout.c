@@ -71,9 +71,22 @@ bool cache_handout_sound(struct cache *cache, const struct cache_handout *handou
 	return store_handout_sound(cache->store, handout);
 }
 
-void cache_handback(struct cache *cache, const struct cache_handout *handout)
+bool cache_handback(struct cache *cache, const struct cache_handout *handout)
 {
-	store_handback(cache->store, handout);
+	return store_handback(cache->store, handout);
+}
+
+bool cache_handout_again(struct cache_object *object, struct cache_handout *handout)
+{
+	struct cache *cache = object->cache;
+
+	cache_object_touch(object, clock_now_ns(cache->clock));
+	return !object->transient && store_handout_again(cache->store, handout);
+}
+
+uint64_t cache_handout_lost(struct cache *cache)
+{
+	return store_handout_lost(cache->store);
 }
 
 uint64_t cache_handout_count(struct cache *cache, uint64_t *out_queued)

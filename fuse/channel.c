@@ -41,7 +41,7 @@ struct channel {
 	struct init_offer offer;
 	bool taken_over;      /* from a former worker */
 	uint64_t init_unique; /* of the INIT that is being processed; 0: none */
-	_Atomic bool refusing, mute;
+	_Atomic bool refusing, mute, ended;
 	struct channel_thread {
 		struct channel *channel;
 		pthread_t thread;
@@ -346,6 +346,8 @@ static void *serve(void *argument)
 	if (len < 0 && len != -ENODEV && len != -ECONNABORTED)
 		log_error("mount.connection", "error=\"%s\"", error_text((int)len));
 	eventfd_write(channel->ended_fd, 1);
+	if (!atomic_load(&channel->refusing) && !atomic_exchange(&channel->ended, true))
+		channel->config->ended(channel->config->userdata);
 	return NULL;
 }
 

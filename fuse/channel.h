@@ -69,7 +69,8 @@ struct channel_config {
 	/* The caller of request @unique was interrupted. Return: false when it does not wait: the
 	 * kernel says so again if it still wants it by then. */
 	bool (*interrupt)(void *userdata, uint64_t unique);
-	bool allow_other; /* for fusermount3 */
+	void (*ended)(void *userdata); /* the connection, from outside. Once */
+	bool allow_other;	       /* for fusermount3 */
 	unsigned threads;
 	unsigned max_background;
 };

@@ -11,7 +11,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define NOTIFY_RESEND 7 /* of protocol 7.40; this libfuse's headers end before */
+/* This libfuse's headers end before. */
+#define NOTIFY_RESEND	 7 /* of protocol 7.40 */
+#define NOTIFY_INC_EPOCH 8 /* of protocol 7.44 */
 
 bool connection_dead(int fd)
 {
@@ -41,12 +43,31 @@ int connection_resend(int fd)
 	return say(fd, 0, NOTIFY_RESEND, NULL, 0);
 }
 
+int connection_forget_names(int fd)
+{
+	return say(fd, 0, NOTIFY_INC_EPOCH, NULL, 0);
+}
+
 int connection_knows(int fd, uint64_t node)
 {
 	/* Attributes only: an offset below 0 leaves the pages alone. */
 	struct fuse_notify_inval_inode_out out = { .ino = node, .off = -1 };
 
 	return say(fd, 0, FUSE_NOTIFY_INVAL_INODE, &out, sizeof(out));
+}
+
+int connection_store(int fd, uint64_t node, uint64_t off, void *bytes, size_t len)
+{
+	struct fuse_notify_store_out out = { .nodeid = node, .offset = off, .size = (uint32_t)len };
+	struct fuse_out_header header = {
+		.len = (uint32_t)(sizeof(header) + sizeof(out) + len),
+		.error = FUSE_NOTIFY_STORE,
+	};
+	const struct iovec iov[] = { { &header, sizeof(header) },
+				     { &out, sizeof(out) },
+				     { bytes, len } };
+
+	return writev(fd, iov, 3) < 0 ? -errno : 0;
 }
 
 /* --- backing files ---------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /** connection_dead() - whether it was ended, by umount or an abort. */
@@ -18,9 +19,20 @@ int connection_answer(int fd, uint64_t unique, int error);
  *  others, and with the highest bit of their number set. */
 int connection_resend(int fd);
 
+/** connection_forget_names() - all names are looked up anew, whatever was promised of them. Waits
+ *  for nothing. Return: -EINVAL before Linux 6.16, too. */
+int connection_forget_names(int fd);
+
 /** connection_knows() - whether the kernel refers to @node; it will ask for the node's attributes
  *  anew. Return: -ENOENT: it does not. */
 int connection_knows(int fd, uint64_t node);
+
+/**
+ * connection_store() - puts @len bytes of @node, from @off on, into the kernel's page cache. Waits,
+ * and by no signal less, while a READ of one of those pages is unanswered.
+ * Return: -ENOENT: the kernel does not refer to the node.
+ */
+int connection_store(int fd, uint64_t node, uint64_t off, void *bytes, size_t len);
 
 /** connection_backing_open() - registers the file @fd_backing. Return: an id above 0. */
 int connection_backing_open(int fd, int fd_backing);

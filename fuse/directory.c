@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fuse/ahead.h"
 #include "fuse/inside.h"
 #include "fuse/request.h"
 
@@ -245,8 +246,10 @@ static void directory_reply(struct request *request)
 	}
 	/* Before the reply: a worker that dies after it leaves where the reader goes on. */
 	handle_cursor_set(mount, answer->directory->handle.number, &answer->read.last);
-	if (fuse_reply_buf(request->fuse, answer->buffer, answer->used) == 0)
+	if (fuse_reply_buf(request->fuse, answer->buffer, answer->used) == 0) {
+		ahead_listed(mount->ahead, answer->ids, answer->id_count);
 		return;
+	}
 	for (unsigned i = 0; i < answer->id_count; i++)
 		namespace_forget(mount->ns, answer->ids[i], 1);
 }

@@ -11,6 +11,8 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "fuse/ahead.h"
+#include "fuse/connection.h"
 #include "fuse/inside.h"
 #include "fuse/readahead.h"
 #include "fuse/request.h"
@@ -314,8 +316,12 @@ static bool sibling_fetch(struct mount *mount, const struct namespace_file *file
 	uint64_t len = file->version.size < NAMESPACE_SIBLING_MAX ? file->version.size
 								  : NAMESPACE_SIBLING_MAX;
 	struct cache_object *object;
+	struct object_id id;
 	uint64_t taken;
 
+	object_id_of(&file->version, &id);
+	if (passthrough_wanted(mount, &id))
+		return true; /* the kernel will read it from the SSD, past our memory */
 	if (cache_object_open(mount->cache, &file->version, file->mtime_s, file->backing,
 			      file->dataset, &object) != 0)
 		return false;
@@ -324,23 +330,31 @@ static bool sibling_fetch(struct mount *mount, const struct namespace_file *file
 	return taken >= len;
 }
 
-/* The first read of a handle: the files that come next in the directory. */
+/* Of files that are being fetched, and will be read in this order: all but the last, and but those
+ * whose READs have to be seen for the sequence to go on in time. */
+static void siblings_store(struct mount *mount, struct namespace_file *const *files, unsigned count)
+{
+	for (unsigned i = 0; i + 1 < count; i++)
+		if (files[i]->id != 0 && !files[i]->awaited)
+			ahead_next(mount->ahead, files[i]->id);
+}
+
+/* A reader begins with a file: those that come next in the directory. */
 static void siblings_fetch(struct mount *mount, uint64_t id)
 {
 	struct namespace_file *files[SIBLINGS_MAX];
 	uint64_t bytes_max = atomic_load(&mount->sibling_max);
-	unsigned count = 0;
-	bool going = true;
+	unsigned count = 0, fetched = 0;
 
 	if (bytes_max > 0)
 		count = namespace_siblings(mount->ns, id, bytes_max, files, SIBLINGS_MAX);
-	for (unsigned i = 0; i < count; i++) {
-		if (going && !sibling_fetch(mount, files[i])) {
-			namespace_siblings_refused(mount->ns, id, files[i]->index);
-			going = false;
-		}
+	while (fetched < count && sibling_fetch(mount, files[fetched]))
+		fetched++;
+	if (fetched < count)
+		namespace_siblings_refused(mount->ns, id, files[fetched]->index);
+	siblings_store(mount, files, fetched);
+	for (unsigned i = 0; i < count; i++)
 		namespace_file_free(files[i]);
-	}
 }
 
 /* --- READ ----------------------------------------------------------------------------------- */
@@ -361,6 +375,15 @@ static void read_log(const struct file_read *read, int status)
 		    (unsigned long long)read->read.off, read->read.len, error_text(status));
 }
 
+/* Who opens it next is sent to the new version by ESTALE; where files are not opened, by forgetting
+ * what the kernel knows of names. An older kernel finds it when that is too old. */
+static void read_refused(struct mount *mount, uint64_t node)
+{
+	namespace_refused(mount->ns, node);
+	if (mount->kind == MOUNT_SMALL_FILES)
+		(void)connection_forget_names(channel_fd(mount->channel));
+}
+
 static void read_reply(struct request *request)
 {
 	struct file_read *read = CONTAINER_OF(request, struct file_read, request);
@@ -378,7 +401,7 @@ static void read_reply(struct request *request)
 	if (status == -ENOENT)
 		status = -ESTALE; /* deleted: to who has it open, that is no missing name */
 	if (status == -ESTALE)
-		namespace_refused(mount->ns, read->file->handle.node);
+		read_refused(mount, read->file->handle.node);
 	else if (status != -ECANCELED)
 		read_log(read, status);
 	reply_error(mount, request->fuse, status);
@@ -418,26 +441,38 @@ static struct file_read *read_create(struct open_file *file, fuse_req_t fuse, ui
 	return read;
 }
 
+/* Whether a reader begins with the file. Where there are no handles, who reads its start does. */
+static bool read_begins(struct open_file *file, uint64_t off)
+{
+	if (file->mount->kind != MOUNT_SMALL_FILES)
+		return !atomic_exchange(&file->read, true);
+	return off == 0;
+}
+
 /* @size: at most what is left of the file. */
 static void read_start(struct open_file *file, fuse_req_t fuse, uint64_t off, size_t size)
 {
 	struct mount *mount = file->mount;
 	struct readahead_advice advice;
 	struct file_read *read = read_create(file, fuse, off, size);
+	bool begins = read_begins(file, off);
 
 	if (!read) {
 		reply_error(mount, fuse, -ENOMEM);
 		return;
 	}
 	read_judge(file, off, size, &advice);
-	read->read.random = advice.random;
+	/* Without a handle, none has a sequence to it. */
+	read->read.random = advice.random && mount->kind != MOUNT_SMALL_FILES;
+	if (begins && mount->ahead)
+		(void)namespace_give(mount->ns, file->handle.node);
 	/* What was asked for goes before what is fetched ahead. */
 	if (cache_read_start(mount->cache, &read->read) == 1)
 		request_answer(&read->request);
 	else
 		request_wait(&read->request);
 	ahead_fetch(file, &advice);
-	if (!atomic_exchange(&file->read, true))
+	if (begins)
 		siblings_fetch(mount, file->handle.node);
 }
 

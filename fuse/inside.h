@@ -24,6 +24,7 @@
 
 LIST_HEAD(requests, request);
 
+struct ahead;
 struct part;
 
 struct mount {
@@ -50,7 +51,8 @@ struct mount {
 	_Atomic uint64_t readahead_max, sibling_max; /* bytes; live */
 	_Atomic uint64_t lookup_timeout;	     /* ns; live */
 	struct sweep *sweep;			     /* after a takeover */
-	bool taken_over;			     /* from a former worker */
+	struct ahead *ahead; /* of a small-files mount; NULL: it goes without */
+	bool taken_over;     /* from a former worker */
 	bool stopped;
 	bool left; /* another worker goes on: what the kernel was promised stays */
 	pthread_mutex_t lock;

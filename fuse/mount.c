@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "fuse/ahead.h"
 #include "fuse/connection.h"
 #include "fuse/inside.h"
 #include "fuse/parts.h"
@@ -41,13 +42,18 @@ static const struct counter_spec counter_specs[MOUNT_COUNTER_COUNT] = {
 	[MOUNT_READS] = { "mount_reads", COUNTER_TOTAL, "requests", "reads" },
 	[MOUNT_READ_BYTES] = { "mount_read_bytes", COUNTER_TOTAL, "bytes", "bytes read" },
 	[MOUNT_READDIRS] = { "mount_readdirs", COUNTER_TOTAL, "requests", "directory reads" },
+	[MOUNT_STORED_FILES] = { "mount_stored_files", COUNTER_TOTAL, "files",
+				 "files of small-files entries put into the kernel's page cache "
+				 "before anybody asked" },
+	[MOUNT_STORED_BYTES] = { "mount_stored_bytes", COUNTER_TOTAL, "bytes", "bytes of them" },
 	[MOUNT_INTERRUPTS] = { "mount_interrupts", COUNTER_TOTAL, "requests",
 			       "waiting requests whose caller was interrupted" },
 	[MOUNT_ERRORS] = { "mount_errors", COUNTER_TOTAL, "requests",
 			   "requests that failed, not counting names that are not there" },
 	[MOUNT_HANDLES] = { "mount_handles", COUNTER_GAUGE, "", "open files" },
 	[MOUNT_BACKING_FILES] = { "mount_backing_files", COUNTER_GAUGE, "",
-				  "files open in passthrough, each counted once" },
+				  "files open in passthrough, each counted once; those that are "
+				  "kept registered for their next open are not" },
 	[MOUNT_NODES] = { "mount_nodes", COUNTER_GAUGE, "", "names that the kernel remembers" },
 	[MOUNT_LISTING_BYTES] = { "mount_listing_bytes", COUNTER_GAUGE, "bytes",
 				  "memory of directory listings" },
@@ -129,6 +135,14 @@ static void forget(void *userdata, uint64_t node, uint64_t count)
 	namespace_forget(mount->ns, node, count);
 }
 
+static void ended(void *userdata)
+{
+	const struct mount *mount = userdata;
+
+	log_warning("mount.ended", "path=%s text=\"it was unmounted from outside%s\"",
+		    mount_path(mount), mount->whole ? "; it is there again after a restart" : "");
+}
+
 static uint64_t own_time(void *userdata, uint32_t opcode)
 {
 	struct mount *mount = userdata;
@@ -182,6 +196,7 @@ static int mount_init(struct mount *mount, const struct mount_setup *setup, char
 		.forget = forget,
 		.own_time = own_time,
 		.interrupt = request_interrupt,
+		.ended = ended,
 		.allow_other = mount->config->allow_other,
 		.threads = (unsigned)mount->config->threads,
 		.max_background = (unsigned)mount->config->max_background,
@@ -206,6 +221,8 @@ static int mount_new(struct mount *mount, char *problem, size_t problem_size)
 				       channel_session(mount->channel), &fd, problem, problem_size);
 	if (!err)
 		err = channel_connect(mount->channel, fd, NULL, 0, problem, problem_size);
+	if (!err && mount->kind == MOUNT_SMALL_FILES)
+		mountpoint_readahead(&mount->mountpoint, CHANNEL_REQUEST_MAX);
 	return err;
 }
 
@@ -252,6 +269,23 @@ static int sweep_begin(struct mount *mount)
 	return mount->taken_over ? sweep_start(&settings, &mount->sweep) : 0;
 }
 
+/* Without it, the files are read. */
+static void ahead_begin(struct mount *mount)
+{
+	const struct ahead_settings settings = {
+		.ns = mount->ns,
+		.cache = mount->cache,
+		.counters = &mount->counters,
+		.bytes_max = &mount->sibling_max,
+		.connection = channel_fd(mount->channel),
+	};
+	int err = mount->kind == MOUNT_SMALL_FILES ? ahead_start(&settings, &mount->ahead) : 0;
+
+	if (err)
+		log_warning("mount.ahead", "error=\"%s\" effect=\"nothing is stored ahead\"",
+			    error_text(err));
+}
+
 static int mount_start(struct mount *mount, const struct mount_setup *setup,
 		       struct takeover *takeover, char *problem, size_t problem_size)
 {
@@ -265,6 +299,7 @@ static int mount_start(struct mount *mount, const struct mount_setup *setup,
 		board_clear(mount->board);
 		passthrough_start(mount);
 	}
+	ahead_begin(mount);
 	err = channel_serve(mount->channel, problem, problem_size);
 	if (!err)
 		err = sweep_begin(mount);
@@ -423,6 +458,8 @@ void mount_stop(struct mount *mount, uint64_t timeout_ns)
 	mount->stopped = true;
 	parts_stop(mount, deadline_ns); /* they are in what this one serves */
 	sweep_stop(mount->sweep);
+	passthrough_stop(mount);
+	ahead_stop(mount->ahead);
 	channel_refuse(mount->channel);
 	if (!work_wait(mount, deadline_ns))
 		log_warning("mount.stop",
@@ -444,6 +481,8 @@ void mount_leave(struct mount *mount, uint64_t timeout_ns)
 	mount->stopped = mount->left = true;
 	parts_leave(mount, deadline_ns);
 	sweep_stop(mount->sweep);
+	passthrough_stop(mount);
+	ahead_stop(mount->ahead);
 	if (mount->channel)
 		channel_stop(mount->channel);
 	if (!work_wait(mount, deadline_ns))
@@ -467,6 +506,7 @@ void mount_destroy(struct mount *mount)
 	parts_destroy(mount);
 	/* What still waits does so in the cache or at a backing store, and ends with it. */
 	work_wait(mount, CLOCK_NEVER);
+	ahead_destroy(mount->ahead);
 	handles_fini(mount);
 	passthrough_fini(mount);
 	channel_destroy(mount->channel);
@@ -494,6 +534,11 @@ void mount_reload(struct mount *mount, const struct mount_config *config)
 bool mount_passthrough(struct mount *mount, char *reason, size_t reason_size)
 {
 	return passthrough_status(mount, reason, reason_size);
+}
+
+bool mount_entry_served(const struct mount *mount, const struct mount_entry_config *entry)
+{
+	return parts_served(mount, entry);
 }
 
 const struct counters *mount_counters(struct mount *mount)

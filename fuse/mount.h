@@ -94,6 +94,8 @@ enum mount_counter {
 	MOUNT_READS,
 	MOUNT_READ_BYTES,
 	MOUNT_READDIRS,
+	MOUNT_STORED_FILES, /* of small-files entries, put into the kernel's page cache unasked */
+	MOUNT_STORED_BYTES,
 	MOUNT_INTERRUPTS,
 	MOUNT_ERRORS,  /* replies with an error other than ENOENT, ESTALE, EINTR, EROFS, ENODATA */
 	MOUNT_HANDLES, /* gauge */
@@ -217,6 +219,10 @@ struct mount_question {
 int mount_resolve(struct mount *mount, const struct mount_question *question,
 		  struct mount_object *out_object, char *problem, size_t problem_size);
 void mount_object_fini(struct mount_object *object);
+
+/** mount_entry_served() - whether that entry of the configuration is mounted; false of a
+ * small-files entry that was unmounted from outside, or could not be mounted after a takeover. */
+bool mount_entry_served(const struct mount *mount, const struct mount_entry_config *entry);
 
 /** mount_reload() - takes over the live settings. */
 void mount_reload(struct mount *mount, const struct mount_config *config);

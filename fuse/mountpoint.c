@@ -75,13 +75,28 @@ static int child_wait(pid_t pid, int timeout_ms)
 	return killed ? -ETIMEDOUT : status;
 }
 
+/* But for those of a terminal or a log, and @kept. */
+static void descriptors_close(int kept)
+{
+	if (kept < 3) {
+		close_range(3, ~0U, 0);
+		return;
+	}
+	if (kept > 3)
+		close_range(3, (unsigned)kept - 1, 0);
+	close_range((unsigned)kept + 1, ~0U, 0);
+}
+
 /*
  * Calls @action in a child, since it may never come back. The child is a copy of one thread of
  * many:
- * @action makes system calls and nothing else. It dies with us.
+ * @action makes system calls and nothing else. It dies with us, unless it waits for a request that
+ * we took: then with the connection, which ends with the last of its descriptors. So the child has
+ * none of ours but @kept, which may be -1.
  * Return: what @action returned, 0 to 255; -ETIMEDOUT; -EAGAIN, -ENOMEM: no child.
  */
-static int child_call(int (*action)(const void *context), const void *context, int timeout_ms)
+static int child_call(int (*action)(const void *context), const void *context, int kept,
+		      int timeout_ms)
 {
 	pid_t pid = fork();
 	int status;
@@ -90,6 +105,7 @@ static int child_call(int (*action)(const void *context), const void *context, i
 		return -errno;
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		descriptors_close(kept);
 		_exit(action(context));
 	}
 	status = child_wait(pid, timeout_ms);
@@ -106,7 +122,7 @@ static int is_dead(const void *context)
 /* Whether the daemon of the mount at @path is gone. */
 static bool mount_dead(const char *path)
 {
-	return child_call(is_dead, path, PROBE_MS) == 1;
+	return child_call(is_dead, path, -1, PROBE_MS) == 1;
 }
 
 static int helper_unmount(const char *path)
@@ -250,7 +266,7 @@ static int inside_prepare(const char *path, struct mountpoint *out, char *proble
 	for (unsigned i = 0; i < DEAD_MOUNTS_MAX && err == 0; i++) {
 		if (mountinfo_top(path, &info) != 0 || strcmp(info.type, TYPE) != 0)
 			break;
-		err = child_call(detach, path, HELPER_MS);
+		err = child_call(detach, path, -1, HELPER_MS);
 	}
 	if (err)
 		return complain(problem, problem_size, -EBUSY,
@@ -309,7 +325,7 @@ static int mount_privileged(const struct mountpoint *mountpoint,
 		 fd, (unsigned)geteuid(), (unsigned)getegid(), options->max_read,
 		 options->allow_other ? ",allow_other" : "");
 	if (mountpoint->inside)
-		err = child_call(mount_call, &mounting, HELPER_MS);
+		err = child_call(mount_call, &mounting, fd, HELPER_MS);
 	else
 		err = mount_call(&mounting);
 	if (err) {
@@ -333,10 +349,65 @@ static int mount_explain(int err, const char *path, char *problem, size_t proble
 	return complain(problem, problem_size, err, "mounting %s: %s", path, error_text(err));
 }
 
+/* The device of the mount that @fd is the connection of: its major number is always 0. */
+static bool connection_device(int fd, unsigned *out_minor)
+{
+	static const char word[] = "fuse_connection:";
+	char path[64], line[128], *end = line;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "re");
+	while (file && end == line && fgets(line, sizeof(line), file)) {
+		char *number = line + strlen(word);
+
+		if (strncmp(line, word, strlen(word)) != 0)
+			continue;
+		*out_minor = (unsigned)strtoul(number, &end, 10);
+		if (end == number)
+			end = line;
+	}
+	if (file)
+		fclose(file);
+	return end != line;
+}
+
+static bool mount_ours(const struct mountpoint *mountpoint)
+{
+	struct mountinfo info;
+
+	return mountinfo_top(mountpoint->path, &info) == 0 && strcmp(info.type, TYPE) == 0 &&
+	       info.device_major == mountpoint->device_major &&
+	       info.device_minor == mountpoint->device_minor;
+}
+
+static void device_find(struct mountpoint *mountpoint, int fd)
+{
+	struct mountinfo info;
+
+	if (connection_device(fd, &mountpoint->device_minor))
+		return;
+	if (mountinfo_top(mountpoint->path, &info) != 0)
+		return;
+	mountpoint->device_major = info.device_major;
+	mountpoint->device_minor = info.device_minor;
+}
+
+/* A child of a former worker, which waited in what is served again by now, may have come to mount
+ * after all: that one has no daemon. */
+static void strangers_detach(const struct mountpoint *mountpoint)
+{
+	struct mountinfo info;
+
+	for (unsigned i = 0; i < DEAD_MOUNTS_MAX && !mount_ours(mountpoint); i++)
+		if (mountinfo_top(mountpoint->path, &info) != 0 ||
+		    child_call(detach, mountpoint->path, -1, HELPER_MS) != 0)
+			return;
+}
+
 int mountpoint_mount(struct mountpoint *mountpoint, const struct mountpoint_options *options,
 		     struct fuse_session *session, int *out_fd, char *problem, size_t problem_size)
 {
-	struct mountinfo info;
 	int fd = -1, err = mount_privileged(mountpoint, options, &fd);
 
 	if ((err == -EPERM || err == -EACCES) && mountpoint->inside) {
@@ -360,35 +431,27 @@ int mountpoint_mount(struct mountpoint *mountpoint, const struct mountpoint_opti
 		return mount_explain(err, mountpoint->path, problem, problem_size);
 	}
 	mountpoint->mounted = true;
-	if (mountinfo_top(mountpoint->path, &info) == 0) {
-		mountpoint->device_major = info.device_major;
-		mountpoint->device_minor = info.device_minor;
-	}
+	device_find(mountpoint, fd);
+	if (mountpoint->inside)
+		strangers_detach(mountpoint);
 	*out_fd = fd;
 	return 0;
 }
 
-/* The device of the mount that @fd is the connection of: its major number is always 0. */
-static bool connection_device(int fd, unsigned *out_minor)
+void mountpoint_readahead(const struct mountpoint *mountpoint, unsigned len)
 {
-	static const char word[] = "fuse_connection:";
-	char path[64], line[128], *end = line;
+	char path[64];
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	file = fopen(path, "re");
-	while (file && end == line && fgets(line, sizeof(line), file)) {
-		char *number = line + strlen(word);
-
-		if (strncmp(line, word, strlen(word)) != 0)
-			continue;
-		*out_minor = (unsigned)strtoul(number, &end, 10);
-		if (end == number)
-			end = line;
-	}
+	if (mountpoint->device_minor == 0)
+		return; /* not known */
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", mountpoint->device_major,
+		 mountpoint->device_minor);
+	file = fopen(path, "we");
+	if (!file || fprintf(file, "%u", len >> 10) < 0)
+		log_debug("mount.readahead", "path=%s error=\"%s\"", path, error_text(-errno));
 	if (file)
 		fclose(file);
-	return end != line;
 }
 
 int mountpoint_adopt(const char *path, bool inside, int fd, struct mountpoint *out, char *problem,
@@ -427,15 +490,6 @@ int mountpoint_adopt(const char *path, bool inside, int fd, struct mountpoint *o
 
 /* --- after ---------------------------------------------------------------------------------- */
 
-static bool mount_ours(const struct mountpoint *mountpoint)
-{
-	struct mountinfo info;
-
-	return mountinfo_top(mountpoint->path, &info) == 0 && strcmp(info.type, TYPE) == 0 &&
-	       info.device_major == mountpoint->device_major &&
-	       info.device_minor == mountpoint->device_minor;
-}
-
 /* MNT_FORCE aborts the connection, which wakes everyone who waits for it. */
 static int unmount_call(const void *context)
 {
@@ -454,7 +508,7 @@ void mountpoint_unmount(struct mountpoint *mountpoint)
 	if (!mount_ours(mountpoint))
 		return;
 	if (mountpoint->inside)
-		err = child_call(unmount_call, mountpoint->path, HELPER_MS);
+		err = child_call(unmount_call, mountpoint->path, -1, HELPER_MS);
 	else if (!mountpoint->helped)
 		err = unmount_call(mountpoint->path);
 	err = err > 0 ? -err : err;

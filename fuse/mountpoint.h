@@ -49,6 +49,10 @@ int mountpoint_prepare(const char *path, const struct mountpoint_options *option
 int mountpoint_mount(struct mountpoint *mountpoint, const struct mountpoint_options *options,
 		     struct fuse_session *session, int *out_fd, char *problem, size_t problem_size);
 
+/** mountpoint_readahead() - the kernel reads ahead requests of @len bytes where it keeps pages;
+ *  otherwise of 128 KiB. Without the right to say so nothing happens. */
+void mountpoint_readahead(const struct mountpoint *mountpoint, unsigned len);
+
 /**
  * mountpoint_adopt() - finds the mount that the connection @fd belongs to, without touching it:
  * nobody serves it yet. Where the kernel does not tell (before 6.16), it is the cenote mount at

@@ -4,6 +4,7 @@
 #include "fuse/parts.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,17 +144,31 @@ const struct mount *parts_mount(const struct mount *whole, unsigned index)
 	return whole->parts[index].mount;
 }
 
-struct mount *parts_find(const struct mount *whole, const char *path, const char **out_path)
+bool parts_served(const struct mount *whole, const struct mount_entry_config *entry)
+{
+	for (unsigned i = 0; i < whole->part_count; i++) {
+		const struct part *part = &whole->parts[i];
+		struct pollfd ended = { .fd = -1, .events = POLLIN };
+
+		if (strcmp(part->path, entry->path) != 0)
+			continue;
+		if (part->mount)
+			ended.fd = mount_ended(part->mount);
+		return part->mount && poll(&ended, 1, 0) == 0;
+	}
+	return true;
+}
+
+struct mount *parts_find(const struct mount *whole, const char *path, size_t *out_root_len)
 {
 	for (unsigned i = 0; i < whole->part_count; i++) {
 		const struct part *part = &whole->parts[i];
 		size_t len = strlen(part->path);
 
-		if (strncmp(path, part->path, len) != 0 || (path[len] != '/' && path[len] != '\0'))
+		if (!part->mount || strncmp(path, part->path, len) != 0 ||
+		    (path[len] != '/' && path[len] != '\0'))
 			continue;
-		if (!part->mount)
-			return NULL;
-		*out_path = path[len] ? path + len : root;
+		*out_root_len = len;
 		return part->mount;
 	}
 	return NULL;

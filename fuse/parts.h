@@ -38,6 +38,9 @@ void parts_reload(struct mount *whole, const struct mount_config *config);
 /** parts_mount() - the part of that number, below the whole's part_count; NULL: it is missing. */
 const struct mount *parts_mount(const struct mount *whole, unsigned index);
 
-/** parts_find() - which part a path of the namespace lies in. Return: it, with @out_path: the path
- *  inside it; NULL: in none. */
-struct mount *parts_find(const struct mount *whole, const char *path, const char **out_path);
+/** parts_served() - as mount_entry_served(). */
+bool parts_served(const struct mount *whole, const struct mount_entry_config *entry);
+
+/** parts_find() - which part a path of the namespace lies in. Return: it, with how much of the path
+ *  is that of its root; NULL: in none. */
+struct mount *parts_find(const struct mount *whole, const char *path, size_t *out_root_len);

@@ -10,28 +10,16 @@
 #include <string.h>
 #include <unistd.h>
 
-/* For want of memory an element is not added, and its handle has no table. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "fuse/inside.h"
 
-/* A node that is open in passthrough. */
-struct backing_file {
-	uint64_t node;
-	int id;
-	unsigned opens;
-	struct cache_handout handout;
-	UT_hash_handle hh;
-};
-
 void passthrough_init(struct passthrough *passthrough, bool wanted)
 {
 	CHECK(pthread_mutex_init(&passthrough->lock, NULL) == 0);
 	atomic_init(&passthrough->wanted, wanted);
+	idle_init(&passthrough->idle);
 }
 
 /* --- what is possible ------------------------------------------------------------------------- */
@@ -111,6 +99,8 @@ static void find_out_locked(struct mount *mount)
 		if (error)
 			refuse_locked(mount, i, error);
 	}
+	if (passthrough->usable)
+		idle_start_locked(mount);
 	log_notice("mount.passthrough", "%s%s%s", passthrough->usable ? "on" : "off",
 		   passthrough->reason[0] ? ": " : "", passthrough->reason);
 }
@@ -158,20 +148,25 @@ bool passthrough_wanted(void *context, const struct object_id *id)
 	       cache_handout_ready(mount->cache, id, false);
 }
 
-static void backing_file_free(struct mount *mount, struct backing_file *file)
+/* Its last open has ended. Return: whether it might be opened again. */
+static bool give_back_locked(struct mount *mount, struct backing_file *file)
 {
-	cache_handback(mount->cache, &file->handout);
 	counter_sub(&mount->counters, MOUNT_BACKING_FILES, 1);
-	free(file);
+	return cache_handback(mount->cache, &file->handout);
 }
 
 /* Closed first: a record too many is closed once more by the next worker, an id too many by nobody.
  */
-static void backing_file_close(struct mount *mount, struct backing_file *file)
+void backing_file_close_locked(struct mount *mount, struct backing_file *file)
 {
 	channel_backing_close(mount->channel, file->id);
 	ledger_backing_remove(mount->ledger, file->id);
-	backing_file_free(mount, file);
+	free(file);
+}
+
+void passthrough_stop(struct mount *mount)
+{
+	idle_stop(mount);
 }
 
 void passthrough_fini(struct mount *mount)
@@ -182,11 +177,14 @@ void passthrough_fini(struct mount *mount)
 	HASH_CLEAR(hh, passthrough->files);
 	for (; file; file = next) {
 		next = file->hh.next;
+		if (file->opens > 0)
+			(void)give_back_locked(mount, file);
 		if (mount->left)
-			backing_file_free(mount, file);
+			free(file);
 		else
-			backing_file_close(mount, file);
+			backing_file_close_locked(mount, file);
 	}
+	idle_fini(&passthrough->idle);
 	pthread_mutex_destroy(&passthrough->lock);
 }
 
@@ -222,7 +220,7 @@ static int hand_over_locked(struct mount *mount, uint64_t node, struct cache_obj
 	out->fd = -1;
 	if (id > 0)
 		return id;
-	cache_handback(mount->cache, out);
+	(void)cache_handback(mount->cache, out);
 	if (id == -EPERM || id == -ELOOP || id == -EOPNOTSUPP) {
 		refuse_locked(mount, out->directory, id);
 		mount->passthrough.usable -= mount->passthrough.usable > 0;
@@ -248,10 +246,28 @@ static int first_open_locked(struct mount *mount, uint64_t node, struct cache_ob
 	counter_add(&mount->counters, MOUNT_BACKING_FILES, 1);
 	HASH_ADD(hh, passthrough->files, node, sizeof(file->node), file);
 	if (!file->hh.tbl) {
-		backing_file_close(mount, file);
+		(void)give_back_locked(mount, file);
+		backing_file_close_locked(mount, file);
 		return 0;
 	}
 	return file->id;
+}
+
+/* Opens by the id that is idle, or closes it. Return: whether it is open. */
+static bool open_again_locked(struct mount *mount, struct backing_file *file,
+			      struct cache_object *object)
+{
+	struct passthrough *passthrough = &mount->passthrough;
+
+	idle_take_locked(mount, file);
+	if (atomic_load(&passthrough->wanted) && cache_handout_again(object, &file->handout)) {
+		file->opens = 1;
+		counter_add(&mount->counters, MOUNT_BACKING_FILES, 1);
+		return true;
+	}
+	HASH_DELETE(hh, passthrough->files, file);
+	backing_file_close_locked(mount, file);
+	return false;
 }
 
 static bool may_share(struct mount *mount, const struct namespace_file *named,
@@ -271,6 +287,11 @@ static int open_locked(struct mount *mount, const struct namespace_file *named,
 	int id;
 
 	HASH_FIND(hh, passthrough->files, &named->id, sizeof(named->id), file);
+	if (file && file->opens == 0) {
+		if (open_again_locked(mount, file, object))
+			return file->id;
+		file = NULL;
+	}
 	if (file && may_share(mount, named, file, wanted)) {
 		file->opens++;
 		return file->id;
@@ -314,8 +335,10 @@ void passthrough_release(struct mount *mount, uint64_t node, int backing_id)
 	pthread_mutex_lock(&passthrough->lock);
 	HASH_FIND(hh, passthrough->files, &node, sizeof(node), file);
 	if (file && file->id == backing_id && --file->opens == 0) {
-		HASH_DELETE(hh, passthrough->files, file);
-		backing_file_close(mount, file);
+		if (!give_back_locked(mount, file) || !idle_put_locked(mount, file)) {
+			HASH_DELETE(hh, passthrough->files, file);
+			backing_file_close_locked(mount, file);
+		}
 	}
 	pthread_mutex_unlock(&passthrough->lock);
 }

@@ -111,7 +111,7 @@ static int object_find(struct mount *mount, const struct mount_question *questio
 				       .deadline_ns = question->deadline_ns,
 				       .cancelled = question->cancelled,
 				       .context = question->context };
-	struct mount *part = parts_find(mount, object->path, &path.text);
+	struct mount *part = parts_find(mount, object->path, &path.root_len);
 	int error;
 
 	mount = part ? part : mount;

@@ -33,6 +33,106 @@ const char *const control_keys_actions[] = {
 	NULL,
 };
 
+/* --- the members of a request ----------------------------------------------------------------- */
+
+enum member_kind {
+	MEMBER_NUMBER,
+	MEMBER_FLAG,
+	MEMBER_TEXT,
+	MEMBER_TEXTS,
+	MEMBER_ACTION,
+};
+
+/* A member of one command's requests, and where struct control_request has it. One that is not
+ * required is left out while it is 0, false or empty. */
+struct member {
+	const char *name;
+	enum control_command command;
+	bool required;
+	enum member_kind kind;
+	unsigned count_max;			/* of texts */
+	size_t off, size;			/* of texts: of the first */
+	json_int_t min, max;			/* of a number */
+	size_t count_off;			/* of texts: of their number, an unsigned */
+	const char *(*wrong)(const char *text); /* of a text: what is, or NULL */
+};
+
+static const char *path_wrong(const char *text)
+{
+	return text[0] ? NULL : "is empty";
+}
+
+static const char *program_wrong(const char *text)
+{
+	return text[0] == '/' ? NULL : "is not an absolute path";
+}
+
+#define AT(member)                                                                                 \
+	.off = offsetof(struct control_request, member),                                           \
+	.size = sizeof(((struct control_request *)NULL)->member)
+#define NUMBER(member, least, most) MEMBER_NUMBER, AT(member), .min = (least), .max = (most)
+#define FLAG(member)		    MEMBER_FLAG, AT(member)
+#define TEXT(member)		    MEMBER_TEXT, AT(member)
+#define TEXTS(first, most, count)                                                                  \
+	MEMBER_TEXTS, (most), AT(first), .count_off = offsetof(struct control_request, count)
+
+static const struct member members[] = {
+	{ "timeout_ms", CONTROL_FLUSH, false, NUMBER(timeout_ms, 0, CONTROL_FLUSH_MS_MAX) },
+	{ "first", CONTROL_MEMBERS, false, NUMBER(first, 0, UINT32_MAX) },
+	{ "task", CONTROL_TASK, true, NUMBER(task, 0, INT64_MAX) },
+	{ "addresses", CONTROL_JOIN, true,
+	  TEXTS(addresses[0], CONTROL_ADDRESSES_MAX, address_count) },
+	{ "action", CONTROL_KEYS, true, MEMBER_ACTION, AT(action) },
+	{ "key", CONTROL_KEYS, false, TEXT(key) },
+	{ "file", CONTROL_KEYS, false, TEXT(file) },
+	{ "local", CONTROL_KEYS, false, FLAG(local) },
+	{ "force", CONTROL_KEYS, false, FLAG(force) },
+	{ "file", CONTROL_UPGRADE, false, TEXT(file), .wrong = program_wrong },
+	{ "drain", CONTROL_LEAVE, false, FLAG(drain) },
+	{ "path", CONTROL_LOCATE, true, TEXT(path), .wrong = path_wrong },
+	{ "blocks", CONTROL_LOCATE, false, FLAG(blocks) },
+	{ "bytes", CONTROL_MESH, true, NUMBER(mesh.bytes, 1, PEER_MEASURE_BYTES_MAX) },
+	{ "duration_ms", CONTROL_MESH, true, NUMBER(mesh.duration_ms, 1, PEER_MEASURE_MS_MAX) },
+	{ "read_len", CONTROL_MESH, true, NUMBER(mesh.read_len, 1, PEER_MEASURE_LEN_MAX) },
+	{ "depth", CONTROL_MESH, true, NUMBER(mesh.depth, 1, PEER_MEASURE_DEPTH_MAX) },
+	{ "members", CONTROL_MESH, false,
+	  TEXTS(mesh.members[0], CONTROL_MESH_MEMBERS_MAX, mesh.member_count) },
+};
+
+static const void *member_at(const struct member *member, const struct control_request *request)
+{
+	return (const char *)request + member->off;
+}
+
+static json_int_t number_of(const struct member *member, const struct control_request *request)
+{
+	json_int_t number = 0;
+	uint32_t small;
+
+	if (member->size == sizeof(small)) {
+		memcpy(&small, member_at(member, request), sizeof(small));
+		return small;
+	}
+	CHECK(member->size == sizeof(number));
+	memcpy(&number, member_at(member, request), sizeof(number));
+	return number;
+}
+
+static bool flag_of(const struct member *member, const struct control_request *request)
+{
+	return *(const bool *)member_at(member, request);
+}
+
+static unsigned count_of(const struct member *member, const struct control_request *request)
+{
+	unsigned count;
+
+	memcpy(&count, (const char *)request + member->count_off, sizeof(count));
+	return count;
+}
+
+/* --- decoding --------------------------------------------------------------------------------- */
+
 static bool nesting_is_sane(const char *line, size_t len)
 {
 	unsigned brackets = 0;
@@ -67,108 +167,81 @@ static int command_decode(const json_t *value, enum control_command *out, char *
 	return -EINVAL;
 }
 
-static int range_decode(const json_t *value, const char *name, json_int_t min, json_int_t max,
-			json_int_t *out, char *problem, size_t problem_size)
+static int number_decode(const struct member *member, const json_t *value, void *out, char *problem,
+			 size_t problem_size)
 {
-	if (!json_is_integer(value) || json_integer_value(value) < min ||
-	    json_integer_value(value) > max) {
+	json_int_t number = json_integer_value(value);
+	uint32_t small = (uint32_t)number;
+
+	if (!json_is_integer(value) || number < member->min || number > member->max) {
 		snprintf(problem, problem_size,
 			 "'%s' is not a whole number in %" JSON_INTEGER_FORMAT
 			 "..%" JSON_INTEGER_FORMAT,
-			 name, min, max);
+			 member->name, member->min, member->max);
 		return -EINVAL;
 	}
-	*out = json_integer_value(value);
+	if (member->size == sizeof(small))
+		memcpy(out, &small, sizeof(small));
+	else
+		memcpy(out, &number, sizeof(number));
 	return 0;
 }
 
-static int number_decode(const json_t *value, const char *name, json_int_t max, json_int_t *out,
-			 char *problem, size_t problem_size)
-{
-	return range_decode(value, name, 0, max, out, problem, problem_size);
-}
-
-static int text_decode(const json_t *value, const char *name, char *out, size_t size, char *problem,
+static int flag_decode(const struct member *member, const json_t *value, bool *out, char *problem,
 		       size_t problem_size)
 {
-	const char *text = json_string_value(value);
-
-	if (!text || strlen(text) >= size) {
-		snprintf(problem, problem_size, "'%s' is not a text of at most %zu bytes", name,
-			 size - 1);
+	if (!json_is_boolean(value)) {
+		snprintf(problem, problem_size, "'%s' is neither true nor false", member->name);
 		return -EINVAL;
 	}
-	snprintf(out, size, "%s", text);
+	*out = json_is_true(value);
 	return 0;
 }
 
-static int timeout_decode(const json_t *value, struct control_request *out, char *problem,
-			  size_t problem_size)
-{
-	json_int_t number;
-
-	if (number_decode(value, "timeout_ms", CONTROL_FLUSH_MS_MAX, &number, problem,
-			  problem_size))
-		return -EINVAL;
-	out->timeout_ms = (uint32_t)number;
-	return 0;
-}
-
-static int first_decode(const json_t *value, struct control_request *out, char *problem,
-			size_t problem_size)
-{
-	json_int_t number;
-
-	if (number_decode(value, "first", UINT32_MAX, &number, problem, problem_size))
-		return -EINVAL;
-	out->first = (uint32_t)number;
-	return 0;
-}
-
-static int task_decode(const json_t *value, struct control_request *out, char *problem,
+static int text_decode(const struct member *member, const json_t *value, char *out, char *problem,
 		       size_t problem_size)
 {
-	json_int_t number;
+	const char *text = json_string_value(value), *wrong;
 
-	if (number_decode(value, "task", INT64_MAX, &number, problem, problem_size))
+	if (!text || strlen(text) >= member->size) {
+		snprintf(problem, problem_size, "'%s' is not a text of at most %zu bytes",
+			 member->name, member->size - 1);
 		return -EINVAL;
-	out->task = number;
+	}
+	wrong = member->wrong ? member->wrong(text) : NULL;
+	if (wrong) {
+		snprintf(problem, problem_size, "'%s' %s", member->name, wrong);
+		return -EINVAL;
+	}
+	snprintf(out, member->size, "%s", text);
 	return 0;
 }
 
-/* @out: @max texts of @size bytes each. */
-static int texts_decode(const json_t *value, const char *name, unsigned max, size_t size, char *out,
+static int texts_decode(const struct member *member, const json_t *value, char *out,
 			unsigned *out_count, char *problem, size_t problem_size)
 {
 	size_t count = json_array_size(value);
 
-	if (count == 0 || count > max) {
-		snprintf(problem, problem_size, "'%s' is not a list of 1 to %u texts", name, max);
+	if (count == 0 || count > member->count_max) {
+		snprintf(problem, problem_size, "'%s' is not a list of 1 to %u texts", member->name,
+			 member->count_max);
 		return -EINVAL;
 	}
 	for (size_t i = 0; i < count; i++)
-		if (text_decode(json_array_get(value, i), name, out + i * size, size, problem,
+		if (text_decode(member, json_array_get(value, i), out + i * member->size, problem,
 				problem_size))
 			return -EINVAL;
 	*out_count = (unsigned)count;
 	return 0;
 }
 
-static int addresses_decode(const json_t *value, struct control_request *out, char *problem,
-			    size_t problem_size)
-{
-	return texts_decode(value, "addresses", CONTROL_ADDRESSES_MAX, CONTROL_ADDRESS_MAX,
-			    out->addresses[0], &out->address_count, problem, problem_size);
-}
-
-static int action_decode(const json_t *value, struct control_request *out, char *problem,
-			 size_t problem_size)
+static int action_decode(const json_t *value, int *out, char *problem, size_t problem_size)
 {
 	const char *text = json_string_value(value);
 
 	for (int i = 0; text && control_keys_actions[i]; i++) {
 		if (strcmp(text, control_keys_actions[i]) == 0) {
-			out->action = i;
+			*out = i;
 			return 0;
 		}
 	}
@@ -176,162 +249,32 @@ static int action_decode(const json_t *value, struct control_request *out, char 
 	return -EINVAL;
 }
 
-static int key_decode(const json_t *value, struct control_request *out, char *problem,
-		      size_t problem_size)
+static int member_decode(const struct member *member, const json_t *value,
+			 struct control_request *out, char *problem, size_t problem_size)
 {
-	return text_decode(value, "key", out->key, sizeof(out->key), problem, problem_size);
-}
+	void *at = (char *)out + member->off, *count_at = (char *)out + member->count_off;
 
-static int file_decode(const json_t *value, struct control_request *out, char *problem,
-		       size_t problem_size)
-{
-	return text_decode(value, "file", out->file, sizeof(out->file), problem, problem_size);
-}
-
-static int upgrade_file_decode(const json_t *value, struct control_request *out, char *problem,
-			       size_t problem_size)
-{
-	if (file_decode(value, out, problem, problem_size))
-		return -EINVAL;
-	if (out->file[0] == '/')
-		return 0;
-	snprintf(problem, problem_size, "'file' is not an absolute path");
-	return -EINVAL;
-}
-
-static int flag_decode(const json_t *value, const char *name, bool *out, char *problem,
-		       size_t problem_size)
-{
-	if (!json_is_boolean(value)) {
-		snprintf(problem, problem_size, "'%s' is neither true nor false", name);
-		return -EINVAL;
+	switch (member->kind) {
+	case MEMBER_NUMBER:
+		return number_decode(member, value, at, problem, problem_size);
+	case MEMBER_FLAG:
+		return flag_decode(member, value, at, problem, problem_size);
+	case MEMBER_TEXT:
+		return text_decode(member, value, at, problem, problem_size);
+	case MEMBER_TEXTS:
+		return texts_decode(member, value, at, count_at, problem, problem_size);
+	case MEMBER_ACTION:
+		break;
 	}
-	*out = json_is_true(value);
-	return 0;
+	return action_decode(value, at, problem, problem_size);
 }
 
-static int local_decode(const json_t *value, struct control_request *out, char *problem,
-			size_t problem_size)
-{
-	return flag_decode(value, "local", &out->local, problem, problem_size);
-}
-
-static int force_decode(const json_t *value, struct control_request *out, char *problem,
-			size_t problem_size)
-{
-	return flag_decode(value, "force", &out->force, problem, problem_size);
-}
-
-static int drain_decode(const json_t *value, struct control_request *out, char *problem,
-			size_t problem_size)
-{
-	return flag_decode(value, "drain", &out->drain, problem, problem_size);
-}
-
-static int path_decode(const json_t *value, struct control_request *out, char *problem,
-		       size_t problem_size)
-{
-	if (text_decode(value, "path", out->path, sizeof(out->path), problem, problem_size))
-		return -EINVAL;
-	if (out->path[0])
-		return 0;
-	snprintf(problem, problem_size, "'path' is empty");
-	return -EINVAL;
-}
-
-static int blocks_decode(const json_t *value, struct control_request *out, char *problem,
-			 size_t problem_size)
-{
-	return flag_decode(value, "blocks", &out->blocks, problem, problem_size);
-}
-
-static int bytes_decode(const json_t *value, struct control_request *out, char *problem,
-			size_t problem_size)
-{
-	json_int_t number;
-
-	if (range_decode(value, "bytes", 1, PEER_MEASURE_BYTES_MAX, &number, problem, problem_size))
-		return -EINVAL;
-	out->mesh.bytes = (uint64_t)number;
-	return 0;
-}
-
-static int duration_decode(const json_t *value, struct control_request *out, char *problem,
-			   size_t problem_size)
-{
-	json_int_t number;
-
-	if (range_decode(value, "duration_ms", 1, PEER_MEASURE_MS_MAX, &number, problem,
-			 problem_size))
-		return -EINVAL;
-	out->mesh.duration_ms = (uint32_t)number;
-	return 0;
-}
-
-static int read_len_decode(const json_t *value, struct control_request *out, char *problem,
-			   size_t problem_size)
-{
-	json_int_t number;
-
-	if (range_decode(value, "read_len", 1, PEER_MEASURE_LEN_MAX, &number, problem,
-			 problem_size))
-		return -EINVAL;
-	out->mesh.read_len = (uint32_t)number;
-	return 0;
-}
-
-static int depth_decode(const json_t *value, struct control_request *out, char *problem,
-			size_t problem_size)
-{
-	json_int_t number;
-
-	if (range_decode(value, "depth", 1, PEER_MEASURE_DEPTH_MAX, &number, problem, problem_size))
-		return -EINVAL;
-	out->mesh.depth = (unsigned)number;
-	return 0;
-}
-
-static int mesh_members_decode(const json_t *value, struct control_request *out, char *problem,
-			       size_t problem_size)
-{
-	return texts_decode(value, "members", CONTROL_MESH_MEMBERS_MAX, CONTROL_MEMBER_MAX,
-			    out->mesh.members[0], &out->mesh.member_count, problem, problem_size);
-}
-
-/* The members of a request, each of one command; `required` ones must be there. */
-static const struct {
-	const char *name;
-	enum control_command command;
-	bool required;
-	int (*decode)(const json_t *value, struct control_request *out, char *problem,
-		      size_t problem_size);
-} members[] = {
-	{ "timeout_ms", CONTROL_FLUSH, false, timeout_decode },
-	{ "first", CONTROL_MEMBERS, false, first_decode },
-	{ "task", CONTROL_TASK, true, task_decode },
-	{ "addresses", CONTROL_JOIN, true, addresses_decode },
-	{ "action", CONTROL_KEYS, true, action_decode },
-	{ "key", CONTROL_KEYS, false, key_decode },
-	{ "file", CONTROL_KEYS, false, file_decode },
-	{ "file", CONTROL_UPGRADE, false, upgrade_file_decode },
-	{ "local", CONTROL_KEYS, false, local_decode },
-	{ "force", CONTROL_KEYS, false, force_decode },
-	{ "drain", CONTROL_LEAVE, false, drain_decode },
-	{ "path", CONTROL_LOCATE, true, path_decode },
-	{ "blocks", CONTROL_LOCATE, false, blocks_decode },
-	{ "bytes", CONTROL_MESH, true, bytes_decode },
-	{ "duration_ms", CONTROL_MESH, true, duration_decode },
-	{ "read_len", CONTROL_MESH, true, read_len_decode },
-	{ "depth", CONTROL_MESH, true, depth_decode },
-	{ "members", CONTROL_MESH, false, mesh_members_decode },
-};
-
-static int member_decode(const char *name, const json_t *value, struct control_request *out,
-			 char *problem, size_t problem_size)
+static int named_decode(const char *name, const json_t *value, struct control_request *out,
+			char *problem, size_t problem_size)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(members); i++)
 		if (members[i].command == out->command && strcmp(members[i].name, name) == 0)
-			return members[i].decode(value, out, problem, problem_size);
+			return member_decode(&members[i], value, out, problem, problem_size);
 	snprintf(problem, problem_size, "unknown member '%.64s'", name);
 	return -EINVAL;
 }
@@ -368,8 +311,8 @@ static int members_decode(json_t *root, struct control_request *out, char *probl
 		const char *name = json_object_iter_key(i);
 
 		if (strcmp(name, "protocol") != 0 && strcmp(name, "command") != 0)
-			error = member_decode(name, json_object_iter_value(i), &request, problem,
-					      problem_size);
+			error = named_decode(name, json_object_iter_value(i), &request, problem,
+					     problem_size);
 	}
 	if (!error)
 		error = required_check(root, &request, problem, problem_size);
@@ -401,95 +344,71 @@ int control_request_decode(const char *line, size_t len, struct control_request 
 	return error;
 }
 
-/* What is not UTF-8 sets *@bad, and is left out. */
-static void text_set(json_t *root, const char *name, const char *text, bool *bad)
+/* --- encoding --------------------------------------------------------------------------------- */
+
+static bool member_is_set(const struct member *member, const struct control_request *request)
 {
-	if (json_object_set_new(root, name, json_string(text)) != 0)
-		*bad = true;
+	switch (member->kind) {
+	case MEMBER_NUMBER:
+		return number_of(member, request) != 0;
+	case MEMBER_FLAG:
+		return flag_of(member, request);
+	case MEMBER_TEXT:
+		return *(const char *)member_at(member, request) != '\0';
+	case MEMBER_TEXTS:
+		return count_of(member, request) > 0;
+	case MEMBER_ACTION:
+		break;
+	}
+	return true;
 }
 
-/* @texts: @count of them, @size bytes each. */
-static void texts_set(json_t *root, const char *name, const char *texts, unsigned count,
-		      size_t size, bool *bad)
+/* Return: NULL when one of them is not UTF-8. */
+static json_t *texts_json(const struct member *member, const struct control_request *request)
 {
+	const char *texts = member_at(member, request);
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < count; i++)
-		if (json_array_append_new(list, json_string(texts + i * size)) != 0)
-			*bad = true;
-	json_object_set_new(root, name, list);
+	for (unsigned i = 0; i < count_of(member, request); i++)
+		if (json_array_append_new(list, json_string(texts + i * member->size)) != 0) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
 }
 
-static void keys_set(json_t *root, const struct control_request *request, bool *bad)
+static json_t *member_json(const struct member *member, const struct control_request *request)
 {
-	text_set(root, "action", control_keys_actions[request->action], bad);
-	if (request->key[0])
-		text_set(root, "key", request->key, bad);
-	if (request->file[0])
-		text_set(root, "file", request->file, bad);
-	if (request->local)
-		json_object_set_new(root, "local", json_true());
-	if (request->force)
-		json_object_set_new(root, "force", json_true());
-}
-
-static void mesh_set(json_t *root, const struct control_mesh *mesh, bool *bad)
-{
-	json_object_set_new(root, "bytes", json_integer((json_int_t)mesh->bytes));
-	json_object_set_new(root, "duration_ms", json_integer(mesh->duration_ms));
-	json_object_set_new(root, "read_len", json_integer(mesh->read_len));
-	json_object_set_new(root, "depth", json_integer(mesh->depth));
-	if (mesh->member_count > 0)
-		texts_set(root, "members", mesh->members[0], mesh->member_count, CONTROL_MEMBER_MAX,
-			  bad);
+	switch (member->kind) {
+	case MEMBER_NUMBER:
+		return json_integer(number_of(member, request));
+	case MEMBER_FLAG:
+		return json_boolean(flag_of(member, request));
+	case MEMBER_TEXT:
+		return json_string(member_at(member, request));
+	case MEMBER_TEXTS:
+		return texts_json(member, request);
+	case MEMBER_ACTION:
+		break;
+	}
+	return json_string(control_keys_actions[number_of(member, request)]);
 }
 
 /* What is as it would be anyhow is left out: no encoding is longer than what it was decoded from.
- */
+ * @bad: what is not UTF-8 sets it, and is left out. */
 static json_t *request_json(const struct control_request *request, bool *bad)
 {
 	json_t *root = json_pack("{s:i, s:s}", "protocol", CONTROL_PROTOCOL, "command",
 				 command_names[request->command]);
 
-	switch (request->command) {
-	case CONTROL_FLUSH:
-		if (request->timeout_ms > 0)
-			json_object_set_new(root, "timeout_ms", json_integer(request->timeout_ms));
-		break;
-	case CONTROL_MEMBERS:
-		if (request->first > 0)
-			json_object_set_new(root, "first", json_integer(request->first));
-		break;
-	case CONTROL_TASK:
-		json_object_set_new(root, "task", json_integer(request->task));
-		break;
-	case CONTROL_JOIN:
-		texts_set(root, "addresses", request->addresses[0], request->address_count,
-			  CONTROL_ADDRESS_MAX, bad);
-		break;
-	case CONTROL_KEYS:
-		keys_set(root, request, bad);
-		break;
-	case CONTROL_LEAVE:
-		if (request->drain)
-			json_object_set_new(root, "drain", json_true());
-		break;
-	case CONTROL_LOCATE:
-		text_set(root, "path", request->path, bad);
-		if (request->blocks)
-			json_object_set_new(root, "blocks", json_true());
-		break;
-	case CONTROL_MESH:
-		mesh_set(root, &request->mesh, bad);
-		break;
-	case CONTROL_UPGRADE:
-		if (request->file[0])
-			text_set(root, "file", request->file, bad);
-		break;
-	case CONTROL_STATUS:
-	case CONTROL_CLUSTER:
-	case CONTROL_COMMAND_COUNT:
-		break;
+	for (size_t i = 0; i < ARRAY_COUNT(members); i++) {
+		const struct member *member = &members[i];
+
+		if (member->command != request->command ||
+		    (!member->required && !member_is_set(member, request)))
+			continue;
+		if (json_object_set_new(root, member->name, member_json(member, request)) != 0)
+			*bad = true;
 	}
 	return root;
 }

@@ -121,7 +121,10 @@ static void cenoted_page_print(FILE *out)
 		"error changes nothing.",
 		out);
 	fputs(".PP\n", out);
-	text_print("The daemon also ends, with exit status 0, when its mount is unmounted.", out);
+	text_print("The daemon also ends, with exit status 0, when its mount is unmounted. A mount "
+		   "entry of the kind small-files is a mount of its own inside it, which goes "
+		   "with it; unmounted alone, it stays away until the next start.",
+		   out);
 	fputs(".SH EXIT STATUS\n", out);
 	text_print("0 ended as told; 1 could not start, or could not stop as told: the log says "
 		   "why and what to do; 2 wrong usage.",
@@ -142,7 +145,9 @@ static void mount_page_print(FILE *out)
 	      ".I NAME DIRECTORY\n.SH DESCRIPTION\n",
 	      out);
 	text_print("Starts cenoted(8) in the background, and comes back once it serves DIRECTORY; "
-		   "umount(8) ends it. Where it is mounted already and answers, nothing is done. "
+		   "umount(8) ends it, with -R where mount entries of the kind small-files are "
+		   "mounts of their own in it. Where it is mounted already and answers, nothing "
+		   "is done. "
 		   "What is mounted is said in the configuration /etc/cenote/NAME.conf, or in NAME "
 		   "itself when it is a path; its mount.path is DIRECTORY.\n\n"
 		   "The daemon's log goes to the journal where systemd runs, else to "

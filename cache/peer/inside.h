@@ -67,6 +67,7 @@ struct peers {
 
 	/* What the thread leaves before it is RUNNING or FAILED; constant after that. */
 	const struct transport_config *transport_config; /* borrowed until then */
+	bool registers_late;
 	int status;
 	char problem[TRANSPORT_PROBLEM_MAX];
 	struct address address;
@@ -75,6 +76,7 @@ struct peers {
 	/* the thread's own */
 	struct peers_config config; /* what owner, reader and neighbours look at */
 	struct transport *transport;
+	uint32_t registered; /* regions */
 	struct outbox *outbox;
 	struct neighbours *neighbours;
 	struct reader *reader;

@@ -131,6 +131,16 @@ void mailbox_take(struct peers_mailbox *mailbox, struct peers_mail *out_mail)
 	pthread_mutex_unlock(&mailbox->lock);
 }
 
+enum peers_wish mailbox_wish(struct peers_mailbox *mailbox)
+{
+	enum peers_wish wish;
+
+	pthread_mutex_lock(&mailbox->lock);
+	wish = mailbox->mail.wish;
+	pthread_mutex_unlock(&mailbox->lock);
+	return wish;
+}
+
 void mailbox_wait(struct peers_mailbox *mailbox)
 {
 	pthread_mutex_lock(&mailbox->lock);

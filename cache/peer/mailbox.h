@@ -77,5 +77,8 @@ void mailbox_use(struct peers_mailbox *mailbox, struct transport *transport);
 /** mailbox_take() - all that was posted. */
 void mailbox_take(struct peers_mailbox *mailbox, struct peers_mail *out_mail);
 
+/** mailbox_wish() - as it is now; nothing is taken. */
+enum peers_wish mailbox_wish(struct peers_mailbox *mailbox);
+
 /** mailbox_wait() - until something is posted, or the wish is PEERS_END. */
 void mailbox_wait(struct peers_mailbox *mailbox);

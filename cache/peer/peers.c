@@ -200,6 +200,7 @@ int peers_create(const struct peers_setup *setup, struct peers **out_peers,
 	peers->backing_count = setup->backing_count;
 	peers->config = *setup->config;
 	peers->transport_config = setup->transport;
+	peers->registers_late = setup->registers_late;
 	peers->started_ns = clock_now_ns(setup->clock);
 	pthread_mutex_init(&peers->lock, NULL);
 	thread_cond_init(&peers->changed);

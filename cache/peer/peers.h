@@ -110,11 +110,15 @@ struct peers_setup {
 	/* The configured ones: destroyed before peers_destroy(). The cache is told of them. */
 	struct backing *const *backings;
 	unsigned backing_count;
+	/* Readers wait for who takes a mount over, and registering takes as long as the memory is
+	 * large: what this node has itself must not wait for it. What it asks of others does. */
+	bool registers_late;
 };
 
 /**
  * peers_create() - opens the transport, registers the cache's memory, listens. From now on the
- * cache asks peers for what it does not have.
+ * cache asks peers for what it does not have. With setup.registers_late the memory is registered
+ * when this has returned; what goes wrong is logged, and tried again as long as it does.
  * @out_address: where this node's memory can be read: what membership is to tell.
  * Return: 0, or an error with @problem.
  */

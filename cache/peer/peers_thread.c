@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "base/digest.h"
@@ -19,6 +20,9 @@
 #include "cache/peer/inside.h"
 
 #define MESSAGES_MAX 4096 /* of ours, under way */
+#define REGISTER_TRY (100 * NS_PER_MS)
+
+#define REGION_SCRATCH 2 /* after those that others read */
 
 /* --- what the transport tells */
 
@@ -163,33 +167,45 @@ static int transport_make(struct peers *peers, char *problem, size_t problem_siz
 	return error;
 }
 
-static int memory_register(struct peers *peers, char *problem, size_t problem_size)
+/* The next region. Of each the number is known to all members. */
+static int region_register(struct peers *peers, char *problem, size_t problem_size)
 {
+	static const enum transport_access access[] = {
+		[PEER_REGION_ARENA] = TRANSPORT_READABLE,
+		[PEER_REGION_DIRECTORY] = TRANSPORT_READABLE,
+		[REGION_SCRATCH] = TRANSPORT_LANDING,
+	};
+	uint32_t region = peers->registered, number;
 	uint64_t arena_len;
-	void *arena = cache_arena(peers->cache, &arena_len);
-	size_t directory_len;
-	void *directory = window_directory_memory(peers->directory, &directory_len);
-	uint32_t region;
-	int error = transport_region_add(peers->transport, arena, arena_len, TRANSPORT_READABLE,
-					 &region, problem, problem_size);
+	size_t len;
+	void *base;
+	int error;
 
+	if (region == PEER_REGION_ARENA) {
+		base = cache_arena(peers->cache, &arena_len);
+		len = arena_len;
+	} else if (region == PEER_REGION_DIRECTORY) {
+		base = window_directory_memory(peers->directory, &len);
+	} else {
+		base = reader_scratch(peers->reader, &len);
+	}
+	error = transport_region_add(peers->transport, base, len, access[region], &number, problem,
+				     problem_size);
 	if (error)
 		return error;
-	CHECK(region == PEER_REGION_ARENA);
-	error = transport_region_add(peers->transport, directory, directory_len, TRANSPORT_READABLE,
-				     &region, problem, problem_size);
-	CHECK(error || region == PEER_REGION_DIRECTORY);
-	return error;
+	CHECK(number == region);
+	peers->registered++;
+	return 0;
 }
 
-static int scratch_register(struct peers *peers, char *problem, size_t problem_size)
+/* What is not registered yet. */
+static int memory_register(struct peers *peers, char *problem, size_t problem_size)
 {
-	size_t len;
-	void *scratch = reader_scratch(peers->reader, &len);
-	uint32_t region;
+	int error = 0;
 
-	return transport_region_add(peers->transport, scratch, len, TRANSPORT_LANDING, &region,
-				    problem, problem_size);
+	while (!error && peers->registered <= REGION_SCRATCH)
+		error = region_register(peers, problem, problem_size);
+	return error;
 }
 
 static int neighbours_make(struct peers *peers)
@@ -310,11 +326,9 @@ static int transport_begin(struct peers *peers)
 
 	if (error)
 		return error;
-	error = memory_register(peers, problem, problem_size);
-	if (!error)
-		error = sides_make(peers);
-	if (!error)
-		error = scratch_register(peers, problem, problem_size);
+	error = sides_make(peers);
+	if (!error && !peers->registers_late)
+		error = memory_register(peers, problem, problem_size);
 	if (!error)
 		error = transport_listen(peers->transport, &peers->address, problem, problem_size);
 	if (!error)
@@ -441,6 +455,34 @@ static void wait_for_release(struct peers *peers)
 	pthread_mutex_unlock(&peers->lock);
 }
 
+/*
+ * Before the transport's first turn: no connection is made that would not know the regions. What is
+ * in the way passes: a predecessor that was killed and is not gone yet, whose memory counts against
+ * the same limit.
+ */
+static void register_late(struct peers *peers)
+{
+	const struct timespec pause = { .tv_nsec = REGISTER_TRY };
+	uint64_t begun_ns = clock_now_ns(clock_system());
+	bool done = false, told = false;
+
+	while (!done && mailbox_wish(&peers->mailbox) == PEERS_RUN) {
+		int error = memory_register(peers, peers->problem, sizeof(peers->problem));
+
+		done = !error;
+		if (done)
+			break;
+		if (!told)
+			log_error("peers.register", "error=\"%s\" problem=\"%s\"",
+				  error_text(error), peers->problem);
+		told = true;
+		nanosleep(&pause, NULL);
+	}
+	if (done)
+		log_info("peers.register", "took_ms=%" PRIu64,
+			 (clock_now_ns(clock_system()) - begun_ns) / NS_PER_MS);
+}
+
 /* All end what they can; the rest is reads that the transport has, which end with their
  * connections, and stages that the cache has, which end as they were cancelled. */
 static void run_to_the_end(struct peers *peers)
@@ -504,6 +546,8 @@ void *peers_thread_main(void *argument)
 		   address_text(&peers->address, text));
 	state_set(peers, PEERS_READY);
 	wait_for_release(peers);
+	if (peers->registers_late)
+		register_late(peers);
 	run_to_the_end(peers);
 	log_info("peers.stop", "fetches=%" PRIu64 " stages=%" PRIu64,
 		 counter_get(&peers->counters, PEERS_FETCHES),

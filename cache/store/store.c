@@ -392,11 +392,27 @@ bool store_handout_sound(struct store *store, const struct cache_handout *handou
 		       handout->spoilt;
 }
 
-void store_handback(struct store *store, const struct cache_handout *handout)
+bool store_handback(struct store *store, const struct cache_handout *handout)
 {
-	if (handout->directory < store->count)
-		handouts_unuse(&store->directories[handout->directory]->handouts, &handout->id,
-			       handout->ticket);
+	return handout->directory < store->count &&
+	       handouts_unuse(&store->directories[handout->directory]->handouts, &handout->id,
+			      handout->ticket);
+}
+
+bool store_handout_again(struct store *store, struct cache_handout *handout)
+{
+	return handout->directory < store->count &&
+	       handouts_use_again(&store->directories[handout->directory]->handouts, &handout->id,
+				  handout->ticket, &handout->spoilt);
+}
+
+uint64_t store_handout_lost(struct store *store)
+{
+	uint64_t lost = 0;
+
+	for (unsigned i = 0; i < store->count; i++)
+		lost += handouts_lost(&store->directories[i]->handouts);
+	return lost;
 }
 
 uint64_t store_handout_count(struct store *store, uint64_t *out_queued)

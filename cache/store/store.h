@@ -255,8 +255,17 @@ bool store_handout_current(struct store *store, const struct cache_handout *hand
  */
 bool store_handout_sound(struct store *store, const struct cache_handout *handout);
 
-/** store_handback() - nobody reads it any more by that hand-out. Eviction spares what is out. */
-void store_handback(struct store *store, const struct cache_handout *handout);
+/** store_handback() - nobody reads it any more by that hand-out. Eviction spares what is out.
+ *  Return: whether it was current. */
+bool store_handback(struct store *store, const struct cache_handout *handout);
+
+/** store_handout_again() - what was given back is in use again, by whoever has its file open still.
+ *  Return: false when it is not current: it is not. Cheap. */
+bool store_handout_again(struct store *store, struct cache_handout *handout);
+
+/** store_handout_lost() - a number that grows whenever something that was handed out may not be
+ *  current any more. Cheap. */
+uint64_t store_handout_lost(struct store *store);
 
 /** store_handout_count() - objects that are verified now. @out_queued: those that wait to be. */
 uint64_t store_handout_count(struct store *store, uint64_t *out_queued);

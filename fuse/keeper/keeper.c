@@ -304,6 +304,28 @@ static void worker_ended(struct keeper *keeper)
 	spawn_forget(&old);
 }
 
+static bool is_ours(const struct keeper *keeper, pid_t pid)
+{
+	if (pid == keeper->worker.pid || pid == keeper->upgrade.standby.pid)
+		return true;
+	for (unsigned i = 0; i < KEEPER_GHOSTS_MAX; i++)
+		if (pid == keeper->ghosts[i].pid)
+			return true;
+	return false;
+}
+
+/* Children of dead workers, which come to us where we are process 1 of a container. */
+static void orphans_reap(const struct keeper *keeper)
+{
+	siginfo_t info = { 0 };
+
+	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0 &&
+	       !is_ours(keeper, info.si_pid)) {
+		(void)waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
+		info.si_pid = 0;
+	}
+}
+
 /* --- the loop --------------------------------------------------------------------------------- */
 
 static void signal_take(struct keeper *keeper, const struct signalfd_siginfo *info)
@@ -384,6 +406,7 @@ static void loop_once(struct keeper *keeper)
 	hang_tick(keeper);
 	upgrade_tick(keeper);
 	hang_reap(keeper);
+	orphans_reap(keeper);
 }
 
 int keeper_run(char **arguments)

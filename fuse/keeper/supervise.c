@@ -97,6 +97,11 @@ enum supervise_next supervise_ended(struct supervise *supervise, const struct su
 	bool serving = supervise->state == SUPERVISE_SERVING;
 	uint64_t served_ns = serving ? now_ns - supervise->since_ns : 0;
 
+	if (supervise->told && supervise->served && end->signal && !supervise->last) {
+		supervise->last = true;
+		pause_for(supervise, now_ns, 0);
+		return SUPERVISE_AGAIN;
+	}
 	if (supervise->state == SUPERVISE_STOPPING || supervise->told || !supervise->served) {
 		*out_status = quit_status(supervise, end);
 		return SUPERVISE_QUIT;

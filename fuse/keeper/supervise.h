@@ -14,6 +14,9 @@
  * own doing, after growing pauses. They may die of what is kept for them (a
  * request that kills who takes it comes again): after SUPERVISE_BROKEN_MAX in a row it is let go,
  * readers get their errors, and all begins anew.
+ *
+ * One that is killed when it was told to stop leaves a dead mount behind: once, another one is
+ * started, to take it off.
  */
 #pragma once
 
@@ -37,6 +40,7 @@ struct supervise {
 	enum supervise_state state;
 	bool served; /* some worker has */
 	bool told;   /* to stop */
+	bool last;   /* one was started to end what who was killed could not */
 	unsigned pauses;
 	unsigned broken;
 	uint64_t since_ns; /* STARTING, SERVING: since when; PAUSED: until when */

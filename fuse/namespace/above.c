@@ -54,6 +54,21 @@ int above_at(const struct namespace *ns, const struct node *parent, unsigned ind
 	return 1;
 }
 
+bool above_elsewhere(const struct namespace *ns, const struct node *directory)
+{
+	char path[NAMES_PATH_MAX + 1];
+
+	if (node_path(directory, path, sizeof(path)) < 0)
+		return false;
+	for (unsigned i = 0; i < ns->entry_count; i++) {
+		const struct mount_entry_config *config = ns->entries[i].config;
+
+		if (config->kind == MOUNT_SMALL_FILES && strcmp(config->path, path) == 0)
+			return true;
+	}
+	return false;
+}
+
 int above_find(const struct namespace *ns, const struct node *parent, const char *name, size_t len)
 {
 	char directory[NAMES_PATH_MAX + 1];

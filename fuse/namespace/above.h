@@ -19,6 +19,13 @@ struct above_component {
 int above_at(const struct namespace *ns, const struct node *parent, unsigned index,
 	     struct above_component *out);
 
+/**
+ * above_elsewhere() - whether @directory, above the entries, is where a small-files entry is
+ * mounted by itself. Who gets to see what is in it here sees that it is not mounted, and must not
+ * take it for an empty dataset.
+ */
+bool above_elsewhere(const struct namespace *ns, const struct node *directory);
+
 /** above_find() - what a name is there: the index of its mount entry, NODE_ENTRY_NONE;
  *  NODE_ENTRY_GONE: nothing. */
 int above_find(const struct namespace *ns, const struct node *parent, const char *name, size_t len);

@@ -141,6 +141,8 @@ static int read_above(struct namespace *ns, struct namespace_read *read)
 	struct above_component component;
 	int there = 0;
 
+	if (above_elsewhere(ns, node))
+		return -ENOTCONN;
 	if (!read->placed)
 		resume_place_above(ns, read);
 	for (; read->position < ns->entry_count; read->position++) {

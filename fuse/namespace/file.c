@@ -59,6 +59,7 @@ static struct namespace_file *file_of_node(struct namespace *ns, const struct no
 	file->mtime_s = node->mtime_s;
 	file->confirmed = node->confirmed;
 	file->passthrough = node->passthrough;
+	file->given = node->given;
 	file->fresh =
 		node->made_ns > 0 && clock_now_ns(ns->settings.clock) <
 					     clock_after_ns(node->made_ns, NAMESPACE_FRESH_NS);
@@ -121,6 +122,20 @@ void namespace_supersede(struct namespace *ns, uint64_t id)
 		node_record(&ns->nodes, node);
 	}
 	pthread_mutex_unlock(&ns->lock);
+}
+
+bool namespace_give(struct namespace *ns, uint64_t id)
+{
+	struct node *node;
+	bool first;
+
+	pthread_mutex_lock(&ns->lock);
+	node = node_known(ns, id);
+	first = node && !node->given;
+	if (first)
+		node->given = true;
+	pthread_mutex_unlock(&ns->lock);
+	return first;
 }
 
 bool namespace_is_passthrough(struct namespace *ns, uint64_t id)
@@ -199,6 +214,19 @@ static struct namespace_file *file_of_entry(struct namespace *ns, const struct n
 	return file;
 }
 
+/* The node that the kernel has of what is listed, or 0. */
+static uint64_t known_id(const struct namespace *ns, const struct node *directory,
+			 const struct listing_chunk *chunk, const struct listing_entry *listed)
+{
+	const struct node *node =
+		node_child(&ns->nodes, directory, listing_name(chunk, listed), listed->name_len);
+
+	if (!node || file_status(node, true) != 0 || node_lookups(&ns->nodes, node) == 0 ||
+	    node->size != listed->size || strcmp(node_etag(node), listing_etag(chunk, listed)) != 0)
+		return 0;
+	return node->id;
+}
+
 static bool index_of(struct namespace *ns, struct listing *listing, const struct node *node,
 		     uint32_t *out_index)
 {
@@ -219,6 +247,7 @@ static unsigned siblings_files(struct namespace *ns, const struct node *director
 	const struct listing *listing = directory->directory->listing;
 	uint64_t bytes = 0;
 	unsigned count = 0;
+	bool awaited = range.mark < range.first;
 
 	for (uint32_t index = range.first; index < range.end; index++) {
 		const struct listing_chunk *chunk;
@@ -237,7 +266,10 @@ static unsigned siblings_files(struct namespace *ns, const struct node *director
 			siblings_refused(&directory->directory->siblings, index);
 			break;
 		}
+		file->id = known_id(ns, directory, chunk, entry);
 		file->index = index;
+		file->awaited = !awaited && index >= range.mark;
+		awaited = awaited || file->awaited;
 		out_files[count++] = file;
 	}
 	return count;

@@ -84,6 +84,8 @@ static int lookup_above(struct namespace *ns, struct namespace_lookup *lookup, s
 	int entry = above_find(ns, parent, lookup->name, len);
 	struct node *node;
 
+	if (entry == NODE_ENTRY_GONE && above_elsewhere(ns, parent))
+		return answer(ns, lookup, NULL, -ENOTCONN);
 	if (entry == NODE_ENTRY_GONE)
 		return answer_nothing(lookup, 0);
 	node = version_directory(ns, parent, lookup->name, len, entry,

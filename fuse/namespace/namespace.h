@@ -146,8 +146,11 @@ struct namespace_file {
 	bool fresh;	  /* the node has just taken over the name: who opens it may have been sent
 			     here by ESTALE, and must not get another */
 	bool confirmed; /* the version had been refused and was then found again: open it anyway */
+	bool given;	/* namespace_give() */
 	char *dataset;
-	uint32_t index; /* in the listing; only from namespace_siblings() */
+	/* only from namespace_siblings(); there, id is 0 when the kernel knows no current node */
+	uint32_t index; /* in the listing */
+	bool awaited; /* its own read has to be seen, for what comes later to be fetched in time */
 };
 
 /**
@@ -172,6 +175,10 @@ bool namespace_is_passthrough(struct namespace *ns, uint64_t id);
 
 /** namespace_fall_back() - the node's mode is direct from now on. Only while no one has it open. */
 void namespace_fall_back(struct namespace *ns, uint64_t id);
+
+/** namespace_give() - the file's bytes go to the kernel's page cache, which asks for them or not.
+ *  Return: whether for the first time in the life of this node; false of one that is not known. */
+bool namespace_give(struct namespace *ns, uint64_t id);
 
 /* Of a sibling, so much counts and should be fetched: a large file read next to others has a
  * read-ahead of its own. */

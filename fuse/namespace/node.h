@@ -55,6 +55,7 @@ struct node {
 	bool outdated : 1;    /* the name has, or will have, another node: OPEN answers ESTALE */
 	bool passthrough : 1; /* its I/O mode: all opens by one backing file; else direct */
 	bool superseded : 1;  /* the same version in another mode is to have the name: ESTALE */
+	bool given : 1;	      /* its bytes went to the kernel's page cache: namespace_give() */
 	bool confirmed : 1; /* made for a version that had been refused, and was then found again */
 	uint8_t name_len;
 	uint64_t checked_ns; /* when the backing store last said so; outdated: no longer did */

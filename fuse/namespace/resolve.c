@@ -178,7 +178,7 @@ static int step_take(struct namespace *ns, const struct namespace_path *path, st
 static int walk(struct namespace *ns, const struct namespace_path *path, uint64_t *id,
 		bool *confirmed, char *problem, size_t problem_size)
 {
-	const char *at = path->text;
+	const char *at = path->text + path->root_len;
 	struct step step;
 	int next, status = 0;
 

@@ -8,6 +8,7 @@
 
 struct namespace_path {
 	const char *text;     /* "/images/cat.jpg"; what is empty between slashes is left out */
+	size_t root_len;      /* so much of it is the path of the namespace's root itself */
 	uint64_t deadline_ns; /* of the system's monotonic clock */
 	/* Asked some times a second; true: gives up. NULL: never. */
 	bool (*cancelled)(void *context);

@@ -44,7 +44,7 @@ static struct siblings_stream *stream_find(struct siblings *siblings, uint32_t i
 struct siblings_range siblings_read(struct siblings *siblings, uint32_t index)
 {
 	struct siblings_stream *stream = stream_find(siblings, index);
-	struct siblings_range range = { index, index };
+	struct siblings_range range = { index, index, index };
 
 	stream->used = ++siblings->tick;
 	if (stream->run > 0 && index < stream->next)
@@ -66,6 +66,7 @@ struct siblings_range siblings_read(struct siblings *siblings, uint32_t index)
 	if (range.end < range.first)
 		range.end = range.first;
 	stream->end = range.end;
+	range.mark = range.end - stream->window / 2 - 1;
 	return range;
 }
 

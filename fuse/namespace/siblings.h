@@ -33,6 +33,10 @@ struct siblings {
 /* Files [first, end) are to be fetched, in this order; empty when first == end. */
 struct siblings_range {
 	uint32_t first, end;
+	/* Of readers who do not tell of each file that they read: when @mark, or the first one from
+	 * there on, is told of, the next range comes as early as if all were. The last one must be,
+	 * or the sequence is lost. */
+	uint32_t mark;
 };
 
 /** siblings_reset() - forgets everything: the listing is another one. */

@@ -119,6 +119,7 @@ class Cenote(Contender):
         self.run_dir = os.path.join(self.directory, "run")
         self.memory_len = 2 << 30
         self.passthrough = "off"  # but for what measures it
+        self.kind = "ordinary"
 
     def command(self):
         settings = self.server.settings
@@ -146,7 +147,7 @@ mount = {{
 	path = "{self.mount}";
 	readahead_max = "{READAHEAD_LEN}"; passthrough = "{self.passthrough}";
 	entries = ( {{
-		path = "/"; backing = "bench"; bucket = "{BUCKET}";
+		path = "/"; backing = "bench"; bucket = "{BUCKET}"; kind = "{self.kind}";
 		attribute_timeout = "1 h"; entry_timeout = "1 h"; listing_timeout = "1 h";
 	}} );
 }};

@@ -1,9 +1,9 @@
 """mount.py - what the mount costs once all is warm: beside the raw directory, beside a FUSE server
 that does nothing (null_mount.c: what the kernel's interface gives), beside s3fs and rclone.
 
-In two ways of opening a file: passthrough (complete on the SSD, read by the kernel from its page
-cache) and direct (asked of the daemon, which answers from its memory). Everyone has read all of it
-before.
+In three ways of reading a file: passthrough (complete on the SSD, read by the kernel from its page
+cache), direct (asked of the daemon, which answers from its memory) and small-files (not opened, and
+read from the pages that the kernel keeps). Everyone has read all of it before.
 """
 import json
 import os
@@ -17,7 +17,7 @@ OBJECT = "object/large"
 RANDOM_LEN = 4096
 READERS = 64
 START_SECONDS_MAX = 60
-NULL_MODES = {"pass": "passthrough", "direct": "direct"}
+NULL_MODES = {"pass": "passthrough", "direct": "direct", "small": "small-files"}
 
 
 class NullMount:
@@ -63,7 +63,7 @@ def bench_mount(bench, repetition):
 def session(bench, contender):
     if contender.name != "cenote":
         contender.start()
-        measure(bench, ("direct",), contender.name, contender.path)
+        measure(bench, ("direct", "small"), contender.name, contender.path)
         return
     contender.passthrough = "auto"
     try:
@@ -79,6 +79,14 @@ def session(bench, contender):
         contender.passthrough = "off"
     contender.start()
     measure(bench, ("direct",), "cenote", contender.path)
+    contender.stop()
+    contender.kind = "small-files"
+    try:
+        contender.start()
+        measure(bench, ("small",), "cenote", contender.path)
+        check_small_files(contender)
+    finally:
+        contender.kind = "ordinary"
 
 
 def handed_out(bench):
@@ -91,6 +99,12 @@ def check_passthrough(cenote):
     if counters["opens_passthrough"] * 2 < counters["opens"]:
         raise Failed(f"cenote: {counters['opens_passthrough']} of {counters['opens']} opens by "
                      f"passthrough: {cenote.status()['mount']['passthrough']['reason']}")
+
+
+def check_small_files(cenote):
+    counters = cenote.status()["counters"]["fuse"]
+    if counters["opens"]:
+        raise Failed(f"cenote: {counters['opens']} opens of small files")
 
 
 def measure(bench, ways, who, path):

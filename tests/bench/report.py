@@ -73,7 +73,8 @@ def mount_lines():
     found = {}
     for way, title, seq, random, files in (
             ("pass", "passthrough", {"raw": 0.95}, {"raw": 0.8}, {"null": 0.83}),
-            ("direct", "direct", {"raw": 0.35, "null": 0.9}, {}, {"null": 0.83})):
+            ("direct", "direct", {"raw": 0.35, "null": 0.9}, {}, {"null": 0.83}),
+            ("small", "small-files", {}, {}, {"null": 0.83, "raw": 0.8})):
         found |= {
             f"mount_{way}_seq": rate(f"{title}: sequential, warm", MB_S, **seq),
             f"mount_{way}_random": rate(f"{title}: 4 KiB random reads", "reads/s", **random),

@@ -37,7 +37,7 @@ class Helper(case.Case):
         """umount(8), as people do. The daemon ends by itself."""
         if not self.made.is_mounted():
             return
-        subprocess.run(["umount", self.made.mount], check=True)
+        subprocess.run(["umount", "-R", self.made.mount], check=True)
         wait.until(lambda: not self.made.status_answers(), BOUND_S, "the daemon ends")
 
     def check_served(self):
@@ -76,6 +76,21 @@ class Helper(case.Case):
         self.assertEqual(done.returncode, 0, done.stdout + self.made.log())
         self.assertEqual(done.stdout.split(), ["cenote", "fuse.cenote"])
         self.check_served()
+
+    def test_mount__with_small_files__comes_back_with_all_mounts(self):
+        self.made.set("mount.entries",
+                      [{"path": path, "backing": "data", "kind": node.SMALL_FILES}
+                       for path in ("/a/b", "/images")])
+        self.made.write_config()
+        for _ in range(2):
+            done = self.run_helper("-o", self.options())
+            self.assertEqual(done.returncode, 0, done.stdout + self.made.log())
+            self.assertEqual(self.made.mounts(), ["/", "/a/b", "/images"])
+            for path in ("a/b", "images"):
+                self.assertEqual(reader.read("size", self.made.mount / path / "object"),
+                                 content.MIB)
+        self.unmount()
+        self.assertEqual(self.made.mounts(), [])
 
     def test_mount__worker_killed__goes_on(self):
         done = self.run_helper("-o", self.options())

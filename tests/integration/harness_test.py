@@ -4,11 +4,35 @@ counts: a fault that does nothing would let every test of faults pass.
 """
 import errno
 import http.client
+import os
+import pathlib
+import signal
+import subprocess
+import sys
 import threading
 
-from harness import case, content, disk, node, wait
+from harness import case, content, disk, node, scratch, wait
 
 SIZE = 100000
+# A run in a directory of its own, with a mount and a process in it, that ends as is said.
+RUN = """
+import os, signal, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+from harness import case
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+top = case.World.scratch()
+place = top.folder("mount")
+subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+subprocess.Popen(["tail", "-f", "/dev/null", place / "file"], stdout=subprocess.DEVNULL,
+                 stderr=subprocess.DEVNULL)
+print(top.path, flush=True)
+if sys.argv[2] == "fail":
+    raise RuntimeError("on purpose")
+if sys.argv[2] == "orphan":
+    top.guard.kill()
+if sys.argv[2] != "end":
+    sys.stdin.read()
+"""
 
 
 class Harness(case.Case):
@@ -102,6 +126,41 @@ class Harness(case.Case):
         with self.assertRaises(OSError) as caught:
             (made.path / "another").write_bytes(b"x")
         self.assertEqual(caught.exception.errno, errno.EIO)
+
+    def run_and_end(self, top, how, number=None):
+        """A run below @top that is sent @number. Return: its directory."""
+        process = subprocess.Popen([sys.executable, "-c", RUN, str(node.ROOT / "tests/integration"),
+                                    how], env={**os.environ, "CENOTE_TEST_DIR": str(top)},
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                   stderr=subprocess.DEVNULL)
+        with process:
+            path = pathlib.Path(process.stdout.readline().strip())
+            self.assertEqual(path.parent, top)
+            if number:
+                process.send_signal(number)
+        return path
+
+    def test_scratch__run_ends_fails_or_is_killed__nothing_is_left(self):
+        top = self.folder("top")
+        for how, number in (("end", None), ("fail", None), ("wait", signal.SIGTERM),
+                            ("wait", signal.SIGINT), ("wait", signal.SIGKILL)):
+            with self.subTest(how=how, number=number):
+                path = self.run_and_end(top, how, number)
+                wait.until(lambda: not scratch.mounts_below(top) and not os.listdir(top), 30,
+                           "it is taken down")
+                self.assertEqual(scratch.end_processes(path), 0)
+
+    def test_scratch__run_and_its_guard_are_killed__the_next_run_takes_it_down(self):
+        top = self.folder("top")
+        path = self.run_and_end(top, "orphan", signal.SIGKILL)
+        self.assertEqual(len(scratch.mounts_below(top)), 2)
+        # that of a run that goes on stays
+        living = top / f"run-{os.getpid()}-{scratch.process_start(os.getpid())}-x"
+        living.mkdir()
+        self.run_and_end(top, "end")
+        self.assertEqual(scratch.mounts_below(top), [])
+        self.assertEqual(os.listdir(top), [living.name])
+        self.assertEqual(scratch.end_processes(path), 0)
 
     def test_content__versions__told_apart(self):
         old, new = content.versioned(1, 4096), content.versioned(2, 4096)

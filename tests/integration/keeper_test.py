@@ -8,9 +8,8 @@ import mmap
 import os
 import shutil
 import signal
-import subprocess
 
-from harness import case, content, kills, manager, node, reader, readers, wait
+from harness import case, container, content, kills, node, reader, readers, wait
 
 KILLS = 12
 BOUND_S = 30
@@ -28,6 +27,9 @@ class Deaths(kills.KillCase):
 
     def test_worker_killed__again_and_again_with_passthrough__readers_see_pauses_only(self):
         self.check_worker_kills(kills.PASSTHROUGH, KILLS)
+
+    def test_worker_killed__again_and_again_with_small_files__readers_see_pauses_only(self):
+        self.check_worker_kills(kills.SMALL_FILES, KILLS)
 
     def test_worker_killed__while_it_takes_over__the_next_one_does(self):
         each = self.start_daemon(kills.PASSTHROUGH)
@@ -70,27 +72,7 @@ class Deaths(kills.KillCase):
         self.check_ended_well(each)
 
     def test_both_killed__under_a_service_manager__open_files_go_on(self):
-        kept = manager.Manager(self.folder("manager") / "notify")
-        self.addCleanup(kept.close)
-        each = self.make_daemon(kills.PASSTHROUGH)
-        kept.attach(each)
-        each.start()
-        self.fill(each)
-        self.before = self.held(each)
-        mixed = self.read_mixed(each)
-        pid = self.replace_keeper(each)
-        each.wait_until(lambda: kept.was_told("MAINPID", str(each.keeper_pid())), BOUND_S,
-                        f"it is told who took the place of {pid}")
-        for _ in range(2):
-            self.some_calls(mixed)
-            each.kill()
-            kept.attach(each)
-            each.start()
-        mixed.wait_made(1000)
-        self.check_readers(each, mixed)
-        self.check_left(each, 2)
-        self.check_ended_well(each)
-        wait.until(lambda: not kept.stored, BOUND_S, "nothing is kept any more")
+        self.check_managed(kills.PASSTHROUGH)
 
     # --- another build
 
@@ -142,29 +124,26 @@ class Deaths(kills.KillCase):
 
     # --- containers
 
-    def container(self, top):
-        """A mount namespace that sees @top at a place of its own, as `docker run -v
-        TOP:/data:rslave`. Return: (the words that run a program in it, that place)."""
-        place = self.folder("container")
-        process = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "slave", "sh", "-c",
-             'mount --rbind "$1" "$2" && echo ready && exec sleep infinity', "sh", top, place],
-            stdout=subprocess.PIPE, text=True)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        self.addCleanup(process.stdout.close)
-        self.assertEqual(process.stdout.readline(), "ready\n")
-        return ["nsenter", "--mount", "--target", str(process.pid)], place
-
     def test_container__started_before_and_after__holds_the_mount_across_all(self):
-        each = self.make_daemon(kills.PASSTHROUGH)
+        self.check_containers(kills.PASSTHROUGH)
+
+    def test_container__with_small_files__holds_all_mounts_across_all(self):
+        self.check_containers(kills.SMALL_FILES)
+
+    def container(self, top):
+        made = container.Container(top, self.folder("container"))
+        self.addCleanup(made.close)
+        return made
+
+    def check_containers(self, mode):
+        each = self.make_daemon(mode)
         before = self.container(each.directory)
         each.start()
         self.fill(each)
         self.before = self.held(each)
         after = self.container(each.directory)
-        mixed = [self.read_mixed(each, count=8, launcher=launcher, mount=place / "mount")
-                 for launcher, place in (before, after)]
+        mixed = [self.read_mixed(each, count=8, launcher=one.enter, mount=one.place / "mount")
+                 for one in (before, after)]
         self.kill_workers(each, mixed[0], 2)
         self.replace_keeper(each)
         self.kill_workers(each, mixed[1], 1)
@@ -172,10 +151,9 @@ class Deaths(kills.KillCase):
             one.wait_made(500)
             self.check_readers(each, one)
         self.check_ended_well(each, -signal.SIGKILL)
-        for launcher, place in (before, after):
-            found = subprocess.run([*launcher, "findmnt", "--noheadings", place / "mount"],
-                                   stdout=subprocess.PIPE, check=False)
-            self.assertEqual(found.stdout, b"", "the mount is gone there, too")
+        for one in (before, after):
+            found = one.run("cat", "/proc/self/mountinfo")[1]
+            self.assertNotIn(f"{one.place}/mount", found, "the mount is gone there, too")
 
 
 class OpenFiles(case.Case):

@@ -2,12 +2,12 @@
 """namespace_test.py - names, attributes and listings as a program sees them, with keys that are no
 easy names, several mount entries, and a mount that cannot be written.
 """
-import errno
 import os
 import stat
 import subprocess
 
 from harness import case, content, node, reader
+from harness.names import errno_of, walk
 
 # Keys that are right file names, however odd.
 ODD_KEYS = (
@@ -20,22 +20,6 @@ ODD_KEYS = (
 # Keys that cannot be file names, and the rule: they are left out, and counted.
 IMPOSSIBLE_KEYS = ("a//b", "/leading", "dot/./x", "dotdot/../x", "dots/.", "dots/..", "y" * 256)
 MANY = 3500  # several pages of a listing
-
-
-def errno_of(action, *arguments):
-    """The name of the errno that @action fails with, or None."""
-    try:
-        action(*arguments)
-    except OSError as error:
-        return errno.errorcode[error.errno]
-    return None
-
-
-def walk(top):
-    """Paths of the files below @top, relative to it."""
-    return sorted(os.path.relpath(os.path.join(at, name), top)
-                  for at, _, names in os.walk(top, onerror=lambda error: (_ for _ in ()).throw(error))
-                  for name in names)
 
 
 class Namespace(case.Case):

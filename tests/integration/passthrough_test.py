@@ -7,6 +7,7 @@ import ctypes
 import hashlib
 import mmap
 import os
+import select
 import signal
 import subprocess
 
@@ -121,6 +122,19 @@ class Passthrough(case.Case):
         self.assertEqual(self.read(old), self.data)
         self.assertEqual(bytes(mapped), self.data)
         self.assertEqual(bytes(self.map(new, mmap.MAP_SHARED)), self.data)
+
+    def test_open__again_and_again__registered_once(self):
+        node = self.start()
+        self.fill(node)
+        for _ in range(20):
+            self.assertEqual(reader.read("sha256", self.path), content.sha256(self.data))
+            node.wait_until(lambda: node.counter("fuse", "backing_files") == 0, 30, "it is closed")
+        self.assertGreaterEqual(node.counter("fuse", "opens_passthrough"), 20)
+        self.assertEqual(node.counter("store", "handouts"), 1)
+        # Another worker has it registered anew.
+        node.kill_worker()
+        self.assertEqual(reader.read("sha256", self.path), content.sha256(self.data))
+        self.assertEqual(node.counter("fuse", "errors"), 0)
 
     def test_map__private_and_shared__outlive_the_handle_and_the_daemon(self):
         node = self.start()
@@ -246,14 +260,14 @@ class Passthrough(case.Case):
         self.assertEqual(reader.read("sha256", self.path), content.sha256(data))
         return node.counter("fuse", "opens_passthrough") > before
 
-    def test_evict__open_and_mapped__old_bytes_no_zeros(self):
+    def start_full(self):
+        """Where an object is evicted soon."""
         for number in range(30):
             self.s3.put(self.bucket, f"other/{number}", content.random_bytes(number, SIZE))
-        node = self.start(settings={"cache.policy": "lru"}, entry=LIFETIMES)
-        self.fill(node)
-        handle = self.open(node)
-        mapped = [self.map(handle, mmap.MAP_PRIVATE), self.map(handle, mmap.MAP_SHARED)]
-        # Obsolete first: an overwritten version goes before all others.
+        return self.start(settings={"cache.policy": "lru"}, entry=LIFETIMES)
+
+    def evict(self, node):
+        """Obsolete first: an overwritten version goes before all others."""
         file = self.ssd_file(node)
         self.s3.put(self.bucket, "object", content.versioned(2, SIZE))
         wait.until(lambda: reader.read("first", self.path) == 2, 30, "the new version is seen")
@@ -265,9 +279,40 @@ class Passthrough(case.Case):
             self.assertEqual(reader.read("size", node.mount / "other" / str(number)), SIZE)
             node.flush()
         wait.until(lambda: not file.exists(), 60, "the file is evicted")
+
+    def test_evict__open_and_mapped__old_bytes_no_zeros(self):
+        node = self.start_full()
+        self.fill(node)
+        handle = self.open(node)
+        mapped = [self.map(handle, mmap.MAP_PRIVATE), self.map(handle, mmap.MAP_SHARED)]
+        end = self.watch_end(self.ssd_file(node))
+        self.evict(node)
         self.assertEqual(self.read(handle), self.data)
         for each in mapped:
             self.assertEqual(bytes(each), self.data)
+        self.assertFalse(end())
+
+    def watch_end(self, path):
+        """Returns what says whether the file is gone, and nobody has it open: nor the kernel."""
+        events = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.assertGreaterEqual(events, 0, os.strerror(ctypes.get_errno()))
+        self.addCleanup(os.close, events)
+        delete_self = 0x400
+        watch = LIBC.inotify_add_watch(events, os.fsencode(path), delete_self)
+        self.assertGreaterEqual(watch, 0, os.strerror(ctypes.get_errno()))
+        return lambda: bool(select.select([events], [], [], 0)[0])
+
+    def test_evict__closed_before__its_space_comes_back(self):
+        node = self.start_full()
+        self.fill(node)
+        for _ in range(3):
+            self.assertEqual(reader.read("size", self.path), SIZE)
+        self.assertGreater(node.counter("fuse", "opens_passthrough"), 0)
+        node.wait_until(lambda: node.counter("fuse", "backing_files") == 0, 30, "it is closed")
+        end = self.watch_end(self.ssd_file(node))
+        self.evict(node)
+        wait.until(end, 30, "nobody has the file open")
+        self.assertEqual(node.counter("fuse", "errors"), 0)
 
     # --- what stands against it
 
@@ -366,6 +411,37 @@ class Sizes(case.Case):
                 os.close(handle)
             self.assertEqual(found.hexdigest(), content.sha256(expected))
         self.assertEqual(node.counter("fuse", "opens_passthrough"), len(sizes))
+
+    def test_read__in_order__nothing_is_fetched_into_memory(self):
+        if not kernel_has_it():
+            self.skipTest("FUSE passthrough is missing: Linux 6.9 or later")
+        bucket, data = self.s3.make_bucket(), {}
+        for number in range(12):
+            data[f"f{number:02}"] = content.random_bytes(number, SMALL)
+            self.s3.put(bucket, f"f{number:02}", data[f"f{number:02}"])
+        node = self.start_node(bucket, settings={"cache.scrub": 0})
+        for name in data:
+            self.assertEqual(reader.read("size", node.mount / name), SMALL)
+        node.flush()
+        self.assertEqual(node.stop(), 0)
+        node.start()
+        self.assertEqual(sorted(os.listdir(node.mount)), sorted(data))
+        for name in data:
+            os.close(os.open(node.mount / name, os.O_RDONLY))  # asks for it
+        node.wait_until(lambda: node.status()["mount"]["passthrough"]["verified"] == len(data),
+                        60, "all are verified")
+        for name in data:
+            wait.until(lambda at=node.mount / name: self.opens_in_passthrough(node, at), 60,
+                       "it is handed out")
+        for name, expected in data.items():
+            self.assertEqual(reader.read("sha256", node.mount / name), content.sha256(expected))
+        self.assertEqual(node.counter("fuse", "reads"), 0)
+        self.assertEqual(node.counter("cache", "prefetches"), 0)
+
+    def opens_in_passthrough(self, node, path):
+        before = node.counter("fuse", "opens_passthrough")
+        os.close(os.open(path, os.O_RDONLY))
+        return node.counter("fuse", "opens_passthrough") > before
 
 
 if __name__ == "__main__":

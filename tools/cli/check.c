@@ -188,10 +188,12 @@ static bool daemon_check(struct check_report *report, const char *run_dir)
 static void settings_check(struct check_report *report, const struct check_options *options,
 			   const struct settings *settings)
 {
+	const struct mount_entry_config *parts[MOUNT_PARTS_MAX];
 	struct check_system_needs needs = {
 		.arena_len = settings->cache.memory,
 		.directory_count = settings->cache.directories.count,
 		.allow_other = settings->mount.allow_other,
+		.part_count = mount_config_parts(&settings->mount, parts),
 		.mountpoint = settings->mount.path,
 	};
 

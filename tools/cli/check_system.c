@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -270,11 +271,40 @@ static void mountpoint_check(struct check_report *report, const char *path, bool
 	}
 }
 
+static bool may_mount(void)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	unsigned long long effective = 0;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "CapEff: %llx", &effective) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return effective >> CAP_SYS_ADMIN & 1;
+}
+
+static void parts_check(struct check_report *report, unsigned count)
+{
+	if (count == 0)
+		return;
+	if (may_mount())
+		check_report_add(report, CHECK_OK, "small-files", "%u mounted by themselves",
+				 count);
+	else
+		check_report_add(report, CHECK_FAIL, "small-files",
+				 "an entry below the mountpoint is a mount of its own, which takes "
+				 "CAP_SYS_ADMIN: run as root, or make it the only entry, with the "
+				 "path /");
+}
+
 void check_system(struct check_report *report, const struct check_system_needs *needs)
 {
 	kernel_check(report);
 	fuse_device_check(report);
 	fusermount_check(report, needs->allow_other);
+	parts_check(report, needs->part_count);
 	fuse_pages_check(report);
 	fuse_timeout_check(report, "default_request_timeout");
 	fuse_timeout_check(report, "max_request_timeout");

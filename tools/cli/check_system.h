@@ -12,7 +12,8 @@ struct check_system_needs {
 	uint64_t arena_len;   /* bytes of the cache's memory */
 	uint64_t reserve_len; /* bytes of buffers beside it */
 	unsigned directory_count;
-	bool allow_other; /* the mount is for other users than the daemon's */
+	bool allow_other;    /* the mount is for other users than the daemon's */
+	unsigned part_count; /* small-files entries that are mounted by themselves */
 	const char *mountpoint;
 	bool daemon_runs; /* a daemon of this configuration answers */
 };

@@ -137,6 +137,10 @@ static void entry_print(const struct view *view, const json_t *entry)
 	if (*text(entry, "prefix"))
 		terminal_print(view->terminal, TERMINAL_PLAIN, ", prefix %s",
 			       text(entry, "prefix"));
+	if (strcmp(text(entry, "kind"), "small-files") == 0)
+		terminal_print(view->terminal, TERMINAL_PLAIN, ", small-files");
+	if (json_is_false(json_object_get(entry, "mounted")))
+		terminal_print(view->terminal, TERMINAL_BAD, ", not mounted: restart the service");
 	terminal_print(view->terminal, TERMINAL_DIM, "  %s\n",
 		       text(backing_find(view, id), "description"));
 }

@@ -125,6 +125,7 @@ int cluster_peers_create(struct daemon_rooms *rooms, char *problem, size_t probl
 		.cache = rooms->cache,
 		.backings = rooms->backings,
 		.backing_count = rooms->settings->backings.count,
+		.registers_late = rooms->heir,
 	};
 	char why[TRANSPORT_PROBLEM_MAX] = "";
 	int error;

@@ -141,12 +141,13 @@ static json_t *mount_json(const struct daemon_rooms *rooms)
 	for (unsigned i = 0; i < rooms->settings->mount.entries.count; i++) {
 		const struct mount_entry_config *entry = settings_mount_entry(rooms->settings, i);
 
-		json_array_append_new(entries, json_pack("{s:o, s:s, s:o, s:o, s:o}", "path",
-							 text_json(entry->path), "kind",
-							 mount_kind_name(entry->kind), "backing",
-							 text_json(entry->backing), "bucket",
-							 text_json(entry->bucket), "prefix",
-							 text_json(entry->prefix)));
+		json_array_append_new(
+			entries,
+			json_pack("{s:o, s:s, s:b, s:o, s:o, s:o}", "path", text_json(entry->path),
+				  "kind", mount_kind_name(entry->kind), "mounted",
+				  (int)mount_entry_served(rooms->mount, entry), "backing",
+				  text_json(entry->backing), "bucket", text_json(entry->bucket),
+				  "prefix", text_json(entry->prefix)));
 	}
 	return json_pack("{s:o, s:o, s:o}", "path", text_json(mount_path(rooms->mount)), "entries",
 			 entries, "passthrough", passthrough_json(rooms));

@@ -54,7 +54,7 @@ static int backings_create(struct daemon_rooms *rooms, char *problem, size_t pro
  * A part of the cluster. Where readers wait for us, as a mount is to be taken over, a node alone is
  * better than none: after PORTS_NS we go on without.
  */
-static int cluster_part(struct daemon_rooms *rooms, bool heir, const char *what,
+static int cluster_part(struct daemon_rooms *rooms, const char *what,
 			int (*create)(struct daemon_rooms *rooms, char *problem,
 				      size_t problem_size),
 			char *problem, size_t problem_size)
@@ -63,11 +63,11 @@ static int cluster_part(struct daemon_rooms *rooms, bool heir, const char *what,
 	uint64_t until_ns = clock_after_ns(clock_now_ns(rooms->clock), PORTS_NS);
 	int error = create(rooms, problem, problem_size);
 
-	while (error && heir && clock_now_ns(rooms->clock) < until_ns) {
+	while (error && rooms->heir && clock_now_ns(rooms->clock) < until_ns) {
 		nanosleep(&pause, NULL);
 		error = create(rooms, problem, problem_size);
 	}
-	if (!error || !heir)
+	if (!error || !rooms->heir)
 		return error;
 	log_error("daemon.takeover",
 		  "problem=\"%s\" without=%s effect=\"this node is alone until it is restarted\"",
@@ -96,9 +96,9 @@ static int mount_begin(struct daemon_rooms *rooms, struct mount_heritage *herita
 			    problem, problem_size);
 }
 
-static void mount_end(struct daemon_rooms *rooms, bool heir)
+static void mount_end(struct daemon_rooms *rooms)
 {
-	if (heir)
+	if (rooms->heir)
 		mount_leave(rooms->mount, 0);
 	else
 		mount_stop(rooms->mount, 0);
@@ -107,10 +107,10 @@ static void mount_end(struct daemon_rooms *rooms, bool heir)
 static int rooms_start_with(struct daemon_rooms *rooms, struct mount_heritage *heritage,
 			    char *problem, size_t problem_size)
 {
-	bool heir = heritage->kept[0].connection >= 0;
 	int error;
 
-	error = cluster_part(rooms, heir, "gossip", cluster_create, problem, problem_size);
+	rooms->heir = heritage->kept[0].connection >= 0;
+	error = cluster_part(rooms, "gossip", cluster_create, problem, problem_size);
 	if (error)
 		return error;
 	error = backings_create(rooms, problem, problem_size);
@@ -119,7 +119,7 @@ static int rooms_start_with(struct daemon_rooms *rooms, struct mount_heritage *h
 	error = cache_begin(rooms, problem, problem_size);
 	if (error)
 		goto destroy_backings;
-	error = cluster_part(rooms, heir, "fabric", cluster_peers_create, problem, problem_size);
+	error = cluster_part(rooms, "fabric", cluster_peers_create, problem, problem_size);
 	if (error)
 		goto stop_cache;
 	if (!rooms->peers) /* a member that nobody can read from is of no use to the others */
@@ -144,7 +144,7 @@ stop_tasks:
 	tasks_stop(rooms->tasks);
 	tasks_destroy(rooms->tasks);
 stop_mount:
-	mount_end(rooms, heir);
+	mount_end(rooms);
 	mount_destroy(rooms->mount);
 stop_peers:
 	peers_stop(rooms->peers);

@@ -45,6 +45,7 @@ struct daemon_rooms {
 	struct tasks *tasks;	       /* what operators ask for */
 	struct server *server;
 	unsigned backings_up;
+	bool heir;	   /* the mount is one that a former worker left */
 	_Atomic int state; /* enum daemon_state */
 };
 

@@ -51,8 +51,10 @@ static void remove_locked(struct handouts *handouts, struct handout *handout)
 		TAILQ_REMOVE(&handouts->queue, handout, link);
 		handouts->queued--;
 	}
-	if (handout->state == HANDOUT_VERIFIED)
+	if (handout->state == HANDOUT_VERIFIED) {
 		handouts->verified--;
+		handouts->lost++;
+	}
 	if (handout->users > 0)
 		TAILQ_REMOVE(&handouts->used, handout, link);
 	/* It is in the table, so there is one. */
@@ -71,6 +73,7 @@ void handouts_clear(struct handouts *handouts)
 	TAILQ_INIT(&handouts->queue);
 	TAILQ_INIT(&handouts->used);
 	handouts->queued = handouts->verified = 0;
+	handouts->lost++;
 	pthread_mutex_unlock(&handouts->lock);
 	for (; handout; handout = next) {
 		next = handout->hh.next;
@@ -108,6 +111,7 @@ void handouts_allow(struct handouts *handouts, bool allowed)
 
 	pthread_mutex_lock(&handouts->lock);
 	handouts->allowed = allowed;
+	handouts->lost += !allowed;
 	for (handout = allowed ? NULL : TAILQ_FIRST(&handouts->queue); handout; handout = next) {
 		next = TAILQ_NEXT(handout, link);
 		remove_locked(handouts, handout);
@@ -197,6 +201,12 @@ uint64_t handouts_trust(struct handouts *handouts, const struct object_id *id)
 	return ticket;
 }
 
+static void use_locked(struct handouts *handouts, struct handout *handout)
+{
+	if (handout->users++ == 0)
+		TAILQ_INSERT_TAIL(&handouts->used, handout, link);
+}
+
 bool handouts_use(struct handouts *handouts, const struct object_id *id, uint64_t ticket,
 		  uint32_t dataset)
 {
@@ -206,26 +216,47 @@ bool handouts_use(struct handouts *handouts, const struct object_id *id, uint64_
 	pthread_mutex_lock(&handouts->lock);
 	handout = find_locked(handouts, id);
 	same = handout && handout->ticket == ticket;
-	if (same && handout->users++ == 0) {
+	if (same) {
 		handout->dataset = dataset;
-		TAILQ_INSERT_TAIL(&handouts->used, handout, link);
+		use_locked(handouts, handout);
 	}
 	pthread_mutex_unlock(&handouts->lock);
 	return same;
 }
 
-void handouts_unuse(struct handouts *handouts, const struct object_id *id, uint64_t ticket)
+bool handouts_use_again(struct handouts *handouts, const struct object_id *id, uint64_t ticket,
+			uint64_t *out_spoilt)
 {
 	struct handout *handout;
+	bool same;
 
 	pthread_mutex_lock(&handouts->lock);
 	handout = find_locked(handouts, id);
-	if (handout && handout->ticket == ticket) {
+	same = handouts->allowed && handout && handout->ticket == ticket;
+	if (same) {
+		use_locked(handouts, handout);
+		*out_spoilt = handouts->spoilt;
+	}
+	pthread_mutex_unlock(&handouts->lock);
+	return same;
+}
+
+bool handouts_unuse(struct handouts *handouts, const struct object_id *id, uint64_t ticket)
+{
+	struct handout *handout;
+	bool current;
+
+	pthread_mutex_lock(&handouts->lock);
+	handout = find_locked(handouts, id);
+	current = handout && handout->ticket == ticket;
+	if (current) {
 		CHECK(handout->users > 0);
 		if (--handout->users == 0)
 			TAILQ_REMOVE(&handouts->used, handout, link);
+		current = handouts->allowed;
 	}
 	pthread_mutex_unlock(&handouts->lock);
+	return current;
 }
 
 bool handouts_in_use(struct handouts *handouts, const struct object_id *id)
@@ -287,6 +318,16 @@ uint64_t handouts_spoilt(struct handouts *handouts)
 	spoilt = handouts->spoilt;
 	pthread_mutex_unlock(&handouts->lock);
 	return spoilt;
+}
+
+uint64_t handouts_lost(struct handouts *handouts)
+{
+	uint64_t lost;
+
+	pthread_mutex_lock(&handouts->lock);
+	lost = handouts->lost;
+	pthread_mutex_unlock(&handouts->lock);
+	return lost;
 }
 
 bool handouts_next(struct handouts *handouts, struct object_id *out_id)

@@ -36,6 +36,7 @@ struct handouts {
 	struct handout_queue used; /* handed out now */
 	uint64_t next_ticket;
 	uint64_t spoilt;   /* counts what was found bad */
+	uint64_t lost;	   /* ... and all that was verified and is no more, or not to be had */
 	uint64_t verified; /* entries that are */
 	uint64_t queued;
 	uint64_t scrub_rate; /* bytes a second; 0: none */
@@ -68,10 +69,16 @@ uint64_t handouts_ticket(struct handouts *handouts, const struct object_id *id);
 uint64_t handouts_trust(struct handouts *handouts, const struct object_id *id);
 
 /** handouts_use() / handouts_unuse() - it is handed out, and was given back. @dataset: its number.
- *  Return of use: false when @ticket is no longer its verification's. */
+ *  Return: false when @ticket is no longer its verification's; of unuse, also when files are no
+ *  longer allowed. */
 bool handouts_use(struct handouts *handouts, const struct object_id *id, uint64_t ticket,
 		  uint32_t dataset);
-void handouts_unuse(struct handouts *handouts, const struct object_id *id, uint64_t ticket);
+bool handouts_unuse(struct handouts *handouts, const struct object_id *id, uint64_t ticket);
+
+/** handouts_use_again() - of what was given back. @out_spoilt: as handouts_spoilt().
+ *  Return: as unuse. */
+bool handouts_use_again(struct handouts *handouts, const struct object_id *id, uint64_t ticket,
+			uint64_t *out_spoilt);
 
 /** handouts_in_use() - whether it is handed out now. */
 bool handouts_in_use(struct handouts *handouts, const struct object_id *id);
@@ -88,6 +95,10 @@ void handouts_spoil(struct handouts *handouts, const struct object_id *id);
 
 /** handouts_spoilt() - how often that was, of all. */
 uint64_t handouts_spoilt(struct handouts *handouts);
+
+/** handouts_lost() - how often that was, for whatever reason, or none was allowed any more: as long
+ *  as it stays the same, whoever has a ticket need not ask for it. */
+uint64_t handouts_lost(struct handouts *handouts);
 
 /** handouts_clear() - of all: the directory closes. */
 void handouts_clear(struct handouts *handouts);

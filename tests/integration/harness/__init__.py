@@ -9,9 +9,11 @@
     cluster    nodes in them that are members of one cluster
     program    a program that runs beside the test: its output, signals, its end
     cgroup     a control group with a limit of memory
+    container  a mount namespace that sees a part of the tree
     manager    a service manager that is told of states and keeps descriptors
     disk       small file systems on loop devices, that can be filled and can fail
     content    bytes that know where they belong
+    names      a tree of names, and how a program is refused
     reader     reads in processes of their own, with a bound
     readers    reads in all ways at once, verifies every byte, times every call
     load       reads many files, and times each access

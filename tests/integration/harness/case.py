@@ -96,9 +96,9 @@ class Case(unittest.TestCase):
 
     def check_ended_well(self, each, status=0):
         """SIGTERM ends @each with @status (0, unless its keeper was killed) and without its
-        mount."""
+        mounts."""
         self.assertEqual(each.stop(), status, each.log_tail())
-        self.assertFalse(each.is_mounted())
+        self.assertEqual(each.mounts(), [])
 
 
 class Result(unittest.TextTestResult):

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 
-from harness import case, cgroup, content, node, readers, wait
+from harness import case, cgroup, content, manager, node, readers, wait
 
 READERS = 16
 BOUND_S = 30
@@ -17,7 +17,10 @@ HOG = "kept = []\nwhile True:\n    kept.append(b'x' * (1 << 20))\n"
 # So that the kernel asks again and again in place of knowing.
 LIFETIMES = {"attribute_timeout": "100 ms", "entry_timeout": "100 ms",
              "negative_timeout": "100 ms", "listing_timeout": "1 s"}
-DIRECT, PASSTHROUGH = "off", "auto"
+# How files are read: mount.passthrough; or most of them in small-files mounts, and the large ones
+# in passthrough.
+DIRECT, PASSTHROUGH, SMALL_FILES = "off", "auto", node.SMALL_FILES
+KINDS = {"wide": SMALL_FILES, "small": SMALL_FILES, "large": "ordinary"}
 # When every reader waits for a request that was taken, a hang shows once those are overdue.
 HANGS = {"mount.hang_after": "1 s", "cache.read_timeout": "10 s", "mount.lookup_timeout": "10 s"}
 # Nodes of files that have just changed how they are read, and the directories above, are held by
@@ -31,7 +34,7 @@ def dataset(wide=500, small=120, large=6):
     sizes = {f"wide/{number:08}-{'x' * (number % 40)}": 16 + number for number in range(wide)}
     sizes |= {f"small/d{number % 7}/{number:04}": 1000 + 611 * number for number in range(small)}
     sizes |= {f"large/{number}": (2 << 20) + 700001 * number for number in range(large)}
-    return readers.Dataset(sizes | {"empty": 0})
+    return readers.Dataset(sizes | {"small/empty": 0})
 
 
 class KillCase(case.Case):
@@ -50,9 +53,14 @@ class KillCase(case.Case):
         self.chance = random.Random(self.id())
 
     def make_daemon(self, mode, settings=None, **arguments):
-        settings = {"mount.passthrough": mode, "cache.scrub": 0, **(settings or {})}
-        return self.make_node([node.s3_backing("lake", self.s3)],
-                              [node.entry(self.bucket, **LIFETIMES)], settings=settings,
+        self.mode, entries, self.places = mode, [node.entry(self.bucket, **LIFETIMES)], ["/"]
+        if mode == SMALL_FILES:
+            entries = [node.entry(self.bucket, path=f"/{name}", prefix=f"{name}/", kind=kind,
+                                  **LIFETIMES) for name, kind in KINDS.items()]
+            self.places += sorted(f"/{name}" for name, kind in KINDS.items() if kind == mode)
+        settings = {"mount.passthrough": DIRECT if mode == DIRECT else PASSTHROUGH,
+                    "cache.scrub": 0, **(settings or {})}
+        return self.make_node([node.s3_backing("lake", self.s3)], entries, settings=settings,
                               **arguments)
 
     def fill(self, each):
@@ -61,7 +69,8 @@ class KillCase(case.Case):
             (each.mount / path).read_bytes()
         each.flush()
         if self.passthrough(each):
-            solid = sum(size > SOLID_MIN for _, size in self.dataset.files.values())
+            solid = sum(size > SOLID_MIN for path, (_, size) in self.dataset.files.items()
+                        if self.mode != SMALL_FILES or path.startswith("large/"))
             each.wait_until(lambda: each.status()["mount"]["passthrough"]["verified"] >= solid, 60,
                             "all that can be is verified")
 
@@ -85,9 +94,10 @@ class KillCase(case.Case):
     # --- what is left behind
 
     def held(self, each):
-        """(handles, backing files, nodes) after the kernel was told to forget what it can."""
+        """(handles, backing files, nodes) after the kernel was told to forget what it can: files
+        with pages only after those."""
         with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as stream:
-            stream.write("2")
+            stream.write("3" if self.mode == SMALL_FILES else "2")
         self.wait_serving(each)
         counters = each.status()["counters"]["fuse"]
         return tuple(counters[name] for name in ("handles", "backing_files", "nodes"))
@@ -153,6 +163,7 @@ class KillCase(case.Case):
     def finish(self, what, each, mixed, moments, most):
         """The readers go on for a while, then all is checked. @most: see check_left()."""
         mixed.wait_made(1000)
+        self.assertEqual(each.mounts(), self.places)
         until = readers.now_ns()
         self.figures(what, self.check_readers(each, mixed), moments, until)
         self.check_left(each, most)
@@ -161,23 +172,28 @@ class KillCase(case.Case):
         each = self.start_daemon(mode)
         mixed = self.read_mixed(each)
         moments = self.kill_workers(each, mixed, count)
-        self.finish(f"kill -9 of the worker, passthrough {mode}", each, mixed, moments, count)
+        self.finish(f"kill -9 of the worker, {self.reading()}", each, mixed, moments, count)
         self.assertEqual(each.status()["keeper"]["restarts"], count)
-        self.assertEqual(self.passthrough(each), mode == PASSTHROUGH)
+        self.assertEqual(self.passthrough(each), mode != DIRECT)
         self.check_swept(each)
         self.check_ended_well(each)
+
+    def reading(self):
+        """The mode in words."""
+        return self.mode if self.mode == SMALL_FILES else f"passthrough {self.mode}"
 
     def check_swept(self, each):
         """What may be left behind is found later: for those who have the time."""
 
-    def check_hangs(self, count):
-        each = self.start_daemon(DIRECT, settings=HANGS)
+    def check_hangs(self, count, mode=DIRECT):
+        each = self.start_daemon(mode, settings=HANGS)
         mixed, moments = self.read_mixed(each), []
         for _ in range(count):
             self.some_calls(mixed)
             moments.append(readers.now_ns())
             self.wait_replaced(each, each.signal_worker(signal.SIGSTOP))
-        self.finish("SIGSTOP of the worker, hang_after 1 s", each, mixed, moments, count)
+        self.finish(f"SIGSTOP of the worker, hang_after 1 s, {self.reading()}", each, mixed,
+                    moments, count)
         self.assertEqual(each.status()["keeper"]["end"], "hang")
         self.check_ended_well(each)
 
@@ -226,9 +242,9 @@ class KillCase(case.Case):
                         "the worker knows the other keeper")
         return pid
 
-    def check_keeper_kills(self, count, worker_kills):
+    def check_keeper_kills(self, count, worker_kills, mode=PASSTHROUGH):
         """Return: the daemon, which has ended."""
-        each = self.start_daemon(PASSTHROUGH)
+        each = self.start_daemon(mode)
         mixed, worker, moments = self.read_mixed(each), each.worker_pid(), []
         for _ in range(count):
             self.some_calls(mixed)
@@ -236,8 +252,8 @@ class KillCase(case.Case):
             self.replace_keeper(each)
         self.assertEqual(each.worker_pid(), worker)
         moments += self.kill_workers(each, mixed, worker_kills)
-        self.finish("kill -9 of the keeper, then of the worker", each, mixed, moments,
-                    worker_kills)
+        self.finish(f"kill -9 of the keeper, then of the worker, {self.reading()}", each, mixed,
+                    moments, worker_kills)
         self.check_ended_well(each, -signal.SIGKILL)
         return each
 
@@ -259,9 +275,33 @@ class KillCase(case.Case):
         each.wait_until(lambda: os.readlink(f"/proc/{pid}/exe") == str(path), BOUND_S,
                         f"{path} runs as {pid}")
 
-    def check_upgrades(self, programs, worker_kills):
+    def check_managed(self, mode):
+        """Keeper and worker are killed together, under a service manager that keeps descriptors."""
+        kept = manager.Manager(self.folder("manager") / "notify")
+        self.addCleanup(kept.close)
+        each = self.make_daemon(mode)
+        kept.attach(each)
+        each.start()
+        self.fill(each)
+        self.before = self.held(each)
+        mixed, moments = self.read_mixed(each), []
+        pid = self.replace_keeper(each)
+        each.wait_until(lambda: kept.was_told("MAINPID", str(each.keeper_pid())), BOUND_S,
+                        f"it is told who took the place of {pid}")
+        for _ in range(2):
+            self.some_calls(mixed)
+            moments.append(readers.now_ns())
+            each.kill()
+            kept.attach(each)
+            each.start()
+        self.finish(f"kill -9 of both, under a service manager, {self.reading()}", each, mixed,
+                    moments, 2)
+        self.check_ended_well(each)
+        wait.until(lambda: not kept.stored, BOUND_S, "nothing is kept any more")
+
+    def check_upgrades(self, programs, worker_kills, mode=PASSTHROUGH):
         """@programs: paths of cenoted, one after the other."""
-        each = self.start_daemon(PASSTHROUGH)
+        each = self.start_daemon(mode)
         mixed, keeper, moments = self.read_mixed(each), each.keeper_pid(), []
         for program in programs:
             self.some_calls(mixed)
@@ -272,7 +312,8 @@ class KillCase(case.Case):
             self.wait_program(each, pid, program.with_name(node.WORKER))
             self.wait_program(each, keeper, program)
         kills = self.kill_workers(each, mixed, worker_kills)
-        self.finish("cenote upgrade, then kill -9", each, mixed, moments + kills, len(kills))
+        self.finish(f"cenote upgrade, then kill -9, {self.reading()}", each, mixed,
+                    moments + kills, len(kills))
         self.check_ended_well(each)
 
 

@@ -10,10 +10,15 @@ from harness import group, scratch, wait
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN_DIR = pathlib.Path(os.environ.get("CENOTE_BIN_DIR", ROOT / "build/release/bin"))
 KEEPER, WORKER = "cenoted", "cenoted-worker"
+SMALL_FILES = "small-files"  # the kind of a mount entry
 START_S = 30
 STOP_S = 60
 # What the programs may see of the environment: no AWS_ or SSL_ settings of whoever runs the tests.
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
+# what a sanitized build needs of its preset
+ENVIRONMENT |= {name: os.environ[name] for name in
+                ("ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "UCX_MEM_MMAP_HOOK_MODE")
+                if name in os.environ}
 
 
 def libconfig(value):
@@ -119,6 +124,13 @@ class Node:
 
     def is_mounted(self):
         return str(self.mount) in scratch.mounts_below(self.directory)
+
+    def mounts(self):
+        """Where it is mounted: "/", and paths of its namespace that are mounts of their own; one
+        that is there twice is told twice."""
+        top = str(self.mount)
+        return sorted(path[len(top):] or "/" for path in scratch.mounts_below(self.directory)
+                      if f"{path}/".startswith(f"{top}/"))
 
     def cenote(self, *arguments, timeout=60):
         """Runs the command line program. Return: as subprocess.run(), with text."""

@@ -8,6 +8,8 @@ result is what ACTION found, or {"errno": NAME} when the system said no.
     sha256     the digest of the whole file
     size       how many bytes there were to read
     map        the digest of the whole file, read through a shared mapping
+    private    the same through a private one
+    odd        the same, read from its end to its begin in pieces of odd lengths
     list       the names in a directory, sorted
     first      the first byte's value (a read of one byte)
     ends       the first 16 bytes and the last 16, in hex
@@ -23,6 +25,7 @@ import subprocess
 import sys
 
 CHUNK = 1 << 20
+ODD = 40961
 PATIENCE_S = 120
 
 
@@ -49,12 +52,20 @@ def sha256(handle):
     return digest.hexdigest()
 
 
-def sha256_of_map(handle):
+def sha256_of_map(handle, flags):
     size = os.fstat(handle).st_size
     if size == 0:
         return hashlib.sha256().hexdigest()
-    with mmap.mmap(handle, size, mmap.MAP_SHARED, mmap.PROT_READ) as mapped:
+    with mmap.mmap(handle, size, flags, mmap.PROT_READ) as mapped:
         return hashlib.sha256(mapped).hexdigest()
+
+
+def sha256_of_odd(handle):
+    size = os.fstat(handle).st_size
+    found = [os.pread(handle, ODD, off) for off in reversed(range(0, size, ODD))]
+    if os.pread(handle, ODD, size) or os.pread(handle, 1, size + ODD):
+        return "bytes behind the end"
+    return hashlib.sha256(b"".join(reversed(found))).hexdigest()
 
 
 def ends(handle):
@@ -65,7 +76,10 @@ def ends(handle):
 ACTIONS = {
     "sha256": lambda path: with_handle(path, sha256),
     "size": lambda path: with_handle(path, lambda handle: sum(map(len, pieces(handle)))),
-    "map": lambda path: with_handle(path, sha256_of_map),
+    "map": lambda path: with_handle(path, lambda handle: sha256_of_map(handle, mmap.MAP_SHARED)),
+    "private": lambda path: with_handle(path,
+                                        lambda handle: sha256_of_map(handle, mmap.MAP_PRIVATE)),
+    "odd": lambda path: with_handle(path, sha256_of_odd),
     "list": lambda path: sorted(os.listdir(path)),
     "first": lambda path: with_handle(path, lambda handle: os.read(handle, 1)[0]),
     "ends": lambda path: with_handle(path, ends),

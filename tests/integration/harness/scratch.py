@@ -8,17 +8,22 @@ when that was killed too, by the next run, which finds the directory of an owner
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 TOP = pathlib.Path(os.environ.get("CENOTE_TEST_DIR", "/var/tmp/cenote-test"))
 S3_SERVER = pathlib.Path(__file__).resolve().parent.parent / "s3-server"
 # Below the kernel's ephemeral ports, so that no outgoing connection sits on one of ours.
 PORTS = range(20000, 32000, 64)
+# Whose a directory is says its name, so that it is known as soon as there is one.
+NAME = re.compile(r"run-(\d+)-(\d+)-")
+ROUNDS, ROUND_S = 50, 0.1
 
 
 def mounts_below(directory):
@@ -49,24 +54,34 @@ def process_start(pid):
 
 
 def end_processes(directory):
-    """Ends those that were told of a path below @directory: daemons and their readers."""
+    """Ends those that were told of a path below @directory: daemons and their readers. Return: how
+    many there were."""
+    found = 0
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as stream:
                 words = stream.read()
             if f"{directory}/".encode() in words and int(pid) != os.getpid():
                 os.kill(int(pid), signal.SIGKILL)
+                found += 1
         except (FileNotFoundError, ProcessLookupError):
             pass
+    return found
 
 
 def take_down(directory):
     """Ends what runs in and is mounted below @directory, and removes it."""
     for conf in directory.glob("*/ceph.conf"):
         subprocess.run([S3_SERVER, "stop", conf.parent], check=False)
-    end_processes(directory)
-    for path in mounts_below(directory):
-        unmount(path)
+    # Again and again: a part of a daemon starts another one while it is being ended, and one that
+    # waits for a mount goes only with it.
+    for _ in range(ROUNDS):
+        ended, mounts = end_processes(directory), mounts_below(directory)
+        for path in mounts:
+            unmount(path)
+        if not ended and not mounts:
+            break
+        time.sleep(ROUND_S)
     # not os.path.ismount(), which does not know a bind mount of the same file system
     if str(directory) in mounts_below(directory.parent):
         unmount(directory)
@@ -74,12 +89,10 @@ def take_down(directory):
 
 
 def sweep():
+    """Takes down what belongs to runs that are over."""
     for directory in TOP.glob("run-*"):
-        try:
-            pid, start = (directory / "owner").read_text(encoding="utf-8").split()
-        except (FileNotFoundError, ValueError):
-            continue
-        if process_start(pid) != start:
+        owner = NAME.match(directory.name)
+        if owner and process_start(owner[1]) != owner[2]:
             take_down(directory)
 
 
@@ -97,14 +110,14 @@ class Scratch:
     def __init__(self):
         TOP.mkdir(parents=True, exist_ok=True)
         sweep()
-        self.path = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=TOP))
+        owner = f"run-{os.getpid()}-{process_start(os.getpid())}-"
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix=owner, dir=TOP))
+        self.guard = guard(self.path)
         self.path.chmod(0o755)
         if os.geteuid() == 0:
-            subprocess.run(["mount", "--bind", self.path, self.path], check=True)
-            subprocess.run(["mount", "--make-shared", self.path], check=True)
-        (self.path / "owner").write_text(f"{os.getpid()} {process_start(os.getpid())}",
-                                         encoding="utf-8")
-        self.guard = guard(self.path)
+            # private in between: else it shares what is mounted in it with the one that it is of
+            for words in (["--bind", self.path], ["--make-private"], ["--make-shared"]):
+                subprocess.run(["mount", *words, self.path], check=True)
 
     def folder(self, name):
         """A new directory whose name begins with @name."""

@@ -35,10 +35,22 @@ static void place_pick(struct reader *reader, const struct dataset_file *file, s
 		*out_len = (size_t)left;
 }
 
+/* A file, where half of the time the kernel has no page of it that is not mapped. */
+static int open_picked(struct reader *reader, const struct dataset_file **out_file)
+{
+	int fd;
+
+	*out_file = reader_pick(reader);
+	fd = call_open(reader, (*out_file)->path, 0);
+	if (fd >= 0 && reader_random(reader, 2))
+		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	return fd;
+}
+
 static void sequential(struct reader *reader, void *buffer)
 {
-	const struct dataset_file *file = reader_pick(reader);
-	int fd = call_open(reader, file->path, 0);
+	const struct dataset_file *file;
+	int fd = open_picked(reader, &file);
 	size_t len = (size_t)4096 << reader_random(reader, 9);
 	uint64_t off = 0;
 	long got;
@@ -54,8 +66,8 @@ static void sequential(struct reader *reader, void *buffer)
 
 static void scattered(struct reader *reader, void *buffer)
 {
-	const struct dataset_file *file = reader_pick(reader);
-	int fd = call_open(reader, file->path, 0);
+	const struct dataset_file *file;
+	int fd = open_picked(reader, &file);
 	uint64_t off;
 	size_t len;
 

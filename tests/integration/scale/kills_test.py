@@ -34,6 +34,9 @@ class Kills(kills.KillCase):
     def test_worker_killed__passthrough(self):
         self.check_worker_kills(kills.PASSTHROUGH, KILLS)
 
+    def test_worker_killed__small_files(self):
+        self.check_worker_kills(kills.SMALL_FILES, KILLS)
+
     def test_worker_stopped(self):
         self.check_hangs(SOME)
 

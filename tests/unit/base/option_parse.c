@@ -274,6 +274,15 @@ static void test_option_set_text__words_and_modes__are_read_or_refused(void **st
 	check_rows(rows, ARRAY_COUNT(rows));
 }
 
+static void check_refused(int option, struct all *all, const char *text, const char *wanted)
+{
+	char problem[OPTION_PROBLEM_MAX] = "";
+
+	assert_int_equal(option_set_text(&options[option], all, text, problem, sizeof(problem)),
+			 -EINVAL);
+	assert_string_equal(problem, wanted);
+}
+
 static void test_option_set_text__texts__replace_and_are_measured(void **state)
 {
 	char problem[OPTION_PROBLEM_MAX];
@@ -284,18 +293,12 @@ static void test_option_set_text__texts__replace_and_are_measured(void **state)
 	assert_int_equal(option_set_text(&options[TEXT], &all, "", problem, 1), 0);
 	assert_string_equal(all.text, "");
 	assert_int_equal(option_set_text(&options[BOUNDED_TEXT], &all, "1234", problem, 1), 0);
-	assert_int_equal(
-		option_set_text(&options[BOUNDED_TEXT], &all, "12345", problem, sizeof(problem)),
-		-EINVAL);
-	assert_string_equal(problem, "'12345' is out of range: text from 1 to 4 bytes");
-	assert_int_equal(
-		option_set_text(&options[BOUNDED_TEXT], &all, "", problem, sizeof(problem)),
-		-EINVAL);
+	check_refused(BOUNDED_TEXT, &all, "12345",
+		      "'12345' is out of range: text from 1 to 4 bytes");
+	check_refused(BOUNDED_TEXT, &all, "", "'' is out of range: text from 1 to 4 bytes");
 	assert_string_equal(all.bounded_text, "1234");
-	assert_int_equal(
-		option_set_text(&options[SECRET], &all, "hunter2", problem, sizeof(problem)),
-		-EINVAL);
-	assert_string_equal(problem, "the value (secret) is out of range: text from 0 to 4 bytes");
+	check_refused(SECRET, &all, "hunter2",
+		      "the value (secret) is out of range: text from 0 to 4 bytes");
 	option_free(&group, &all);
 	assert_null(all.text);
 }
@@ -331,10 +334,7 @@ static void test_option_set_text__a_long_or_odd_text__is_quoted_on_one_short_lin
 			 -EINVAL);
 	assert_non_null(strstr(problem, "xxx...' is not a whole number"));
 	assert_true(strlen(problem) < 100);
-	assert_int_equal(
-		option_set_text(&options[NUMBER], &all, "a\nb\x1b[m", problem, sizeof(problem)),
-		-EINVAL);
-	assert_string_equal(problem, "'a?b?[m' is not a whole number");
+	check_refused(NUMBER, &all, "a\nb\x1b[m", "'a?b?[m' is not a whole number");
 	/* a buffer too small is filled, not overrun */
 	memset(problem, '#', sizeof(problem));
 	assert_int_equal(option_set_text(&options[NUMBER], &all, "x", problem, 5), -EINVAL);

@@ -537,10 +537,24 @@ bool store_handout_sound(struct store *store, const struct cache_handout *handou
 	return false;
 }
 
-void store_handback(struct store *store, const struct cache_handout *handout)
+bool store_handback(struct store *store, const struct cache_handout *handout)
 {
 	(void)store;
 	(void)handout;
+	return false;
+}
+
+bool store_handout_again(struct store *store, struct cache_handout *handout)
+{
+	(void)store;
+	(void)handout;
+	return false;
+}
+
+uint64_t store_handout_lost(struct store *store)
+{
+	(void)store;
+	return 0;
 }
 
 uint64_t store_handout_count(struct store *store, uint64_t *out_queued)

@@ -285,6 +285,49 @@ static void test_read__in_sequence__fetched_ahead(void **state)
 	kernel_release(&kernel, FUSE_RELEASE, node, handle);
 }
 
+static int small_setup(void **state)
+{
+	(void)state;
+	kernel_setup(&kernel);
+	kernel.rig.entries[0].kind = MOUNT_SMALL_FILES;
+	kernel_start(&kernel);
+	return 0;
+}
+
+static void test_small_files__never_opened__read_by_node(void **state)
+{
+	struct fuse_open_in in = { 0 };
+	uint64_t node;
+
+	(void)state;
+	fake_put(&kernel.rig.fake, "a", 5 * MIB, "e1");
+	node = node_of("a");
+	assert_int_equal(kernel_ask(&kernel, FUSE_OPEN, node, &in, sizeof(in)), -ENOSYS);
+	for (uint64_t off = 0; off < 5 * MIB; off += MIB) {
+		assert_int_equal(read_at(node, 0, off + 17, 64 * KIB), 0);
+		assert_bytes("e1", off + 17, 64 * KIB);
+	}
+	assert_int_equal(kernel_counter(&kernel, MOUNT_HANDLES), 0);
+	assert_int_equal(kernel_counter(&kernel, MOUNT_OPENS), 0);
+}
+
+static void test_small_files__replaced_before_it_is_read__names_are_forgotten(void **state)
+{
+	uint64_t node, after;
+
+	(void)state;
+	fake_put(&kernel.rig.fake, "a", 20 * MIB, "e1");
+	node = node_of("a");
+	fake_put(&kernel.rig.fake, "a", 20 * MIB, "e2");
+	assert_int_equal(read_at(node, 0, 0, 4096), -ESTALE);
+	assert_int_equal(kernel.epochs, 1);
+	after = node_of("a");
+	assert_int_not_equal(after, node);
+	assert_int_equal(read_at(after, 0, 0, 4096), 0);
+	assert_bytes("e2", 0, 4096);
+	assert_int_equal(kernel.epochs, 1);
+}
+
 static void test_read__files_in_order__the_next_ones_are_fetched(void **state)
 {
 	uint64_t directory, node, handle;
@@ -332,6 +375,11 @@ int main(void)
 		TEST(test_stop__a_read_waits__all_is_freed),
 		TEST(test_read__in_sequence__fetched_ahead),
 		TEST(test_read__files_in_order__the_next_ones_are_fetched),
+		cmocka_unit_test_setup_teardown(test_small_files__never_opened__read_by_node,
+						small_setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_small_files__replaced_before_it_is_read__names_are_forgotten,
+			small_setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

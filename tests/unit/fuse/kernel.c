@@ -21,7 +21,8 @@
 #define SOCKET_LEN (1 << 20)
 #define ALL_FLAGS  0xffffffffu
 
-#define NOTIFY_RESEND 7
+#define NOTIFY_RESEND	 7
+#define NOTIFY_INC_EPOCH 8
 
 static void init_send(struct kernel *kernel)
 {
@@ -157,6 +158,20 @@ static void receive_one(struct kernel *kernel)
 	kernel->reply_len = (size_t)len - sizeof(kernel->reply.header);
 }
 
+static void store_keep(struct kernel *kernel)
+{
+	struct kernel_store *store = &kernel->stores[kernel->store_count++];
+	struct fuse_notify_store_out out;
+
+	CHECK(kernel->store_count <= KERNEL_STORES_MAX);
+	CHECK(kernel->reply.header.error == FUSE_NOTIFY_STORE);
+	CHECK(kernel->reply_len >= sizeof(out));
+	memcpy(&out, kernel->reply.data, sizeof(out));
+	*store = (struct kernel_store){ .node = out.nodeid, .off = out.offset, .len = out.size };
+	CHECK(store->len <= sizeof(store->bytes) && kernel->reply_len == sizeof(out) + store->len);
+	memcpy(store->bytes, kernel->reply.data + sizeof(out), store->len);
+}
+
 /* An INTERRUPT that found nothing comes back with EAGAIN: sent again while its request has no
  * reply, as the kernel does. Return: whether the reply was to a request. */
 static bool reply_judge(struct kernel *kernel)
@@ -164,6 +179,13 @@ static bool reply_judge(struct kernel *kernel)
 	uint64_t unique = kernel->reply.header.unique;
 	uint64_t number = (unique & ~CHANNEL_AGAIN) / 2;
 
+	if (unique == 0) {
+		if (kernel->reply.header.error == NOTIFY_INC_EPOCH)
+			kernel->epochs++;
+		else
+			store_keep(kernel);
+		return false;
+	}
 	CHECK(number > 0 && number < KERNEL_REQUESTS_MAX);
 	if (unique & 1) {
 		CHECK(kernel->reply.header.error == -EAGAIN);
@@ -191,19 +213,32 @@ bool kernel_silent(const struct kernel *kernel)
 	return poll(&ready, 1, 0) == 0;
 }
 
-uint64_t kernel_receive_answering(struct kernel *kernel)
+static void receive_one_answering(struct kernel *kernel)
 {
 	struct pollfd ready = { .fd = kernel->fd, .events = POLLIN };
 	unsigned waited_ms = 0;
 
+	while (poll(&ready, 1, 1) == 0) {
+		CHECK(waited_ms++ < WAIT_MS);
+		fake_run_all(&kernel->rig.fake);
+	}
+	receive_one(kernel);
+}
+
+uint64_t kernel_receive_answering(struct kernel *kernel)
+{
 	do {
-		while (poll(&ready, 1, 1) == 0) {
-			CHECK(waited_ms++ < WAIT_MS);
-			fake_run_all(&kernel->rig.fake);
-		}
-		receive_one(kernel);
+		receive_one_answering(kernel);
 	} while (!reply_judge(kernel));
 	return kernel->reply.header.unique;
+}
+
+void kernel_await_stores(struct kernel *kernel, unsigned count)
+{
+	while (kernel->store_count < count) {
+		receive_one_answering(kernel);
+		CHECK(!reply_judge(kernel));
+	}
 }
 
 void kernel_die(struct kernel *kernel)

@@ -14,6 +14,15 @@
 
 #define KERNEL_REPLY_MAX    (192 << 10)
 #define KERNEL_REQUESTS_MAX 65536
+#define KERNEL_STORES_MAX   64
+#define KERNEL_STORE_MAX    2048 /* bytes of one */
+
+/* What was put into the page cache unasked: FUSE_NOTIFY_STORE. */
+struct kernel_store {
+	uint64_t node, off;
+	size_t len;
+	char bytes[KERNEL_STORE_MAX];
+};
 
 struct kernel {
 	struct rig rig; /* its namespace is unused: the mount has one */
@@ -27,7 +36,10 @@ struct kernel {
 		struct fuse_out_header header;
 		char data[KERNEL_REPLY_MAX];
 	} reply;
-	size_t reply_len; /* of data */
+	size_t reply_len;			       /* of data */
+	struct kernel_store stores[KERNEL_STORES_MAX]; /* all that have come */
+	unsigned store_count;
+	unsigned epochs; /* how often names were to be forgotten: FUSE_NOTIFY_INC_EPOCH */
 	struct fuse_init_out init;
 	uint32_t init_flags2;		/* that INIT offers; 0: all */
 	struct board *board;		/* the keeper's, that outlives workers */
@@ -77,6 +89,10 @@ uint64_t kernel_receive(struct kernel *kernel);
 /** kernel_receive_answering() - the same, the backing store answering what it is asked meanwhile.
  */
 uint64_t kernel_receive_answering(struct kernel *kernel);
+
+/** kernel_await_stores() - until so many have come in all, the backing store answering what it is
+ *  asked meanwhile. No reply may come. */
+void kernel_await_stores(struct kernel *kernel, unsigned count);
 
 /** kernel_silent() - whether no reply is there now. */
 bool kernel_silent(const struct kernel *kernel);

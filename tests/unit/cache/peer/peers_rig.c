@@ -260,7 +260,8 @@ static void peers_make(struct rig_node *node)
 				     .membership = node->membership,
 				     .cache = node->cache,
 				     .backings = node->backings,
-				     .backing_count = 1 };
+				     .backing_count = 1,
+				     .registers_late = node->rig->registers_late };
 	char problem[TRANSPORT_PROBLEM_MAX];
 
 	assert_int_equal(option_defaults(&peers_options, &node->config), 0);

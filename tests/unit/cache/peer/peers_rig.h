@@ -41,6 +41,7 @@ TAILQ_HEAD(rig_requests, backing_request);
 struct rig {
 	/* set before the first node is up */
 	uint64_t memory;			     /* of each; 0: 64 MiB */
+	bool registers_late;			     /* as struct peers_setup */
 	void (*tune)(struct peers_config *config);   /* NULL: as it is by default */
 	void (*bytes)(const char *key, uint64_t off, /* of objects; NULL: rig_byte() */
 		      void *out, size_t len);

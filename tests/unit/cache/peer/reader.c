@@ -10,27 +10,9 @@
 
 static struct rig rig;
 
-static int teardown(void **state)
-{
-	(void)state;
-	rig_close(&rig);
-	return 0;
-}
-
 /* Two owners and this node, all of them old; directories are not looked at. */
-static int setup(void **state)
-{
-	(void)state;
-	rig_open(&rig, &(struct rig_plan){ .owners = 2 });
-	return 0;
-}
-
-static int setup_directory(void **state)
-{
-	(void)state;
-	rig_open(&rig, &(struct rig_plan){ .owners = 2, .directory = true });
-	return 0;
-}
+static struct rig_fixture two = { &rig, { .owners = 2 } };
+static struct rig_fixture two_directory = { &rig, { .owners = 2, .directory = true } };
 
 static void expect_sources(unsigned locator, unsigned directory, unsigned stage)
 {
@@ -411,8 +393,8 @@ static void test_reader__garbage__closes_and_goes_on(void **state)
 	assert_int_equal(rig_owner(&rig, 2)->stage_count, 1);
 }
 
-#define READER_TEST(test)    cmocka_unit_test_setup_teardown(test, setup, teardown)
-#define DIRECTORY_TEST(test) cmocka_unit_test_setup_teardown(test, setup_directory, teardown)
+#define READER_TEST(test)    RIG_TEST(&two, test)
+#define DIRECTORY_TEST(test) RIG_TEST(&two_directory, test)
 
 int main(void)
 {

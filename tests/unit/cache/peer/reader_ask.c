@@ -1,6 +1,6 @@
 /*
- * reader_ask.c - whom the reader asks when the owner is silent, slow, busy, stopping, restarting or
- * gone, and what it makes of its answers.
+ * reader_ask.c - whom the reader asks when the owner is silent, slow, busy or stopping, and what it
+ * makes of its answers.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -9,23 +9,9 @@
 #include "base/digest.h"
 #include "tests/unit/cache/peer/reader_rig.h"
 
-#define SILENCE_NS (500 * NS_PER_MS)
-
 static struct rig rig;
 
-static int setup(void **state)
-{
-	(void)state;
-	rig_open(&rig, &(struct rig_plan){ .owners = 3 });
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	rig_close(&rig);
-	return 0;
-}
+static struct rig_fixture three = { &rig, { .owners = 3 } };
 
 /* A block of owner 1, then 2. */
 static uint64_t a_block(uint64_t from)
@@ -39,11 +25,6 @@ static void get(struct rig_fetch *fetch, uint64_t timeout_ns)
 	rig_wait(&rig, fetch);
 }
 
-static void expect_within(uint64_t begun_ns, uint64_t at_ns)
-{
-	assert_in_range(rig_now(&rig) - begun_ns, at_ns, at_ns + 20 * NS_PER_MS);
-}
-
 static void test_reader__owner_silent__second_is_asked_after_silence(void **state)
 {
 	struct rig_owner *owner = rig_owner(&rig, 1);
@@ -52,7 +33,7 @@ static void test_reader__owner_silent__second_is_asked_after_silence(void **stat
 	(void)state;
 	owner->silent = true;
 	assert_int_equal(rig_get(&rig, a_block(0)), PEER_FETCHED);
-	expect_within(begun_ns, SILENCE_NS);
+	rig_expect_within(&rig, begun_ns, RIG_SILENCE_NS);
 	assert_int_equal(rig_owner(&rig, 2)->stage_count, 1);
 	assert_int_equal(rig_count(&rig, PEERS_SILENT), 1);
 	assert_int_equal(rig_count(&rig, PEERS_FAILOVERS), 1);
@@ -80,7 +61,7 @@ static void test_reader__owner_slow__is_waited_for(void **state)
 	(void)state;
 	owner->work_ns = 8 * NS_PER_S;
 	assert_int_equal(rig_get(&rig, a_block(0)), PEER_FETCHED);
-	expect_within(begun_ns, owner->work_ns);
+	rig_expect_within(&rig, begun_ns, owner->work_ns);
 	assert_int_equal(rig_count(&rig, PEERS_FAILOVERS), 0);
 	assert_int_equal(rig_owner(&rig, 2)->stage_count, 0);
 	assert_true(rig_count(&rig, PEERS_STAGE_NS) >= 8 * NS_PER_S);
@@ -108,7 +89,7 @@ static void test_reader__works_beyond_the_deadline__fails_and_cancels(void **sta
 	get(&fetch, 3 * NS_PER_S);
 	assert_int_equal(fetch.fetch.outcome, PEER_FAILED);
 	assert_int_equal(fetch.fetch.status, -ETIMEDOUT);
-	expect_within(begun_ns, 3 * NS_PER_S);
+	rig_expect_within(&rig, begun_ns, 3 * NS_PER_S);
 	rig_wait_count(&rig, &owner->cancel_count, 1);
 	assert_int_equal(rig_count(&rig, PEERS_FETCH_ERRORS), 1);
 }
@@ -123,7 +104,7 @@ static void test_reader__both_silent__budget_lets_it_go(void **state)
 	get(&fetch, 10 * NS_PER_S);
 	assert_int_equal(fetch.fetch.outcome, PEER_MISSED);
 	assert_false(fetch.fetch.placed);
-	expect_within(begun_ns, 2 * SILENCE_NS);
+	rig_expect_within(&rig, begun_ns, 2 * RIG_SILENCE_NS);
 	assert_int_equal(rig_owner(&rig, 3)->stage_count, 0);
 	assert_int_equal(rig_count(&rig, PEERS_MISSED), 1);
 	assert_int_equal(rig_count(&rig, PEERS_SILENT), 2);
@@ -136,7 +117,7 @@ static void test_reader__second_is_this_node__misses_after_the_first(void **stat
 	(void)state;
 	rig_owner(&rig, 1)->silent = true;
 	assert_int_equal(rig_get(&rig, rig_block(&rig, 0, 1, 0)), PEER_MISSED);
-	expect_within(begun_ns, SILENCE_NS);
+	rig_expect_within(&rig, begun_ns, RIG_SILENCE_NS);
 	assert_int_equal(rig_owner(&rig, 2)->stage_count + rig_owner(&rig, 3)->stage_count, 0);
 }
 
@@ -155,11 +136,11 @@ static void test_reader__budget_used_up__waits_or_fails(void **state)
 	rig_wait(&rig, &fetches[3]);
 	assert_in_range(rig_now(&rig) - begun_ns, 0, 5 * NS_PER_MS);
 	rig_wait(&rig, &fetches[4]);
-	expect_within(begun_ns, NS_PER_S);
+	rig_expect_within(&rig, begun_ns, NS_PER_S);
 	rig_wait(&rig, &fetches[5]);
-	expect_within(begun_ns, 2 * NS_PER_S);
+	rig_expect_within(&rig, begun_ns, 2 * NS_PER_S);
 	rig_wait(&rig, &fetches[6]);
-	expect_within(begun_ns, 2500 * NS_PER_MS);
+	rig_expect_within(&rig, begun_ns, 2500 * NS_PER_MS);
 	assert_int_equal(fetches[6].fetch.outcome, PEER_FAILED);
 	assert_int_equal(fetches[6].fetch.status, -EAGAIN);
 	for (unsigned i = 0; i < 6; i++)
@@ -331,7 +312,7 @@ static void test_reader__other_refusals__go_to_the_next(void **state)
 		assert_int_equal(rig_owner(&rig, 2)->stage_count, i + 1);
 		/* it stops: the news that it restarts may be on their way */
 		if (rows[i] == PEER_STOPPING)
-			expect_within(begun_ns, SILENCE_NS);
+			rig_expect_within(&rig, begun_ns, RIG_SILENCE_NS);
 		assert_int_equal(rig.evidence[1], 0);
 	}
 }
@@ -402,243 +383,6 @@ static void test_reader__referred_although_told_not_to__next(void **state)
 	rig_owner(&rig, 1)->refusals = 2;
 	assert_int_equal(rig_get(&rig, a_block(0)), PEER_FETCHED);
 	assert_int_equal(rig_owner(&rig, 2)->stage_count, 1);
-}
-
-static void test_reader__neighbour_removed__goes_on_with_the_next(void **state)
-{
-	uint64_t block = a_block(0), begun_ns;
-	struct rig_fetch asked, read;
-
-	(void)state;
-	assert_int_equal(rig_get(&rig, block), PEER_FETCHED);
-	rig_owner(&rig, 1)->work_ns = 8 * NS_PER_S;
-	rig_fetch(&rig, &asked, a_block(block + 1), 10 * NS_PER_S);
-	rig_run(&rig, NS_PER_S);
-	rig.faults.stall_per_mille = 1000;
-	loop_network_set_faults(rig.network, &rig.faults);
-	rig_fetch(&rig, &read, block, 10 * NS_PER_S);
-	rig_run(&rig, 10 * NS_PER_MS);
-	rig.faults.stall_per_mille = 0;
-	loop_network_set_faults(rig.network, &rig.faults);
-	begun_ns = rig_now(&rig);
-	neighbours_remove(rig.neighbours, &rig_owner(&rig, 1)->id);
-	rig_wait(&rig, &asked);
-	rig_wait(&rig, &read);
-	assert_int_equal(asked.fetch.outcome, PEER_FETCHED);
-	assert_int_equal(read.fetch.outcome, PEER_FETCHED);
-	assert_in_range(rig_now(&rig) - begun_ns, 0, 10 * NS_PER_MS);
-	assert_int_equal(rig_owner(&rig, 2)->stage_count, 2);
-	assert_int_equal(rig.evidence[1], 0);
-}
-
-static void test_reader__neighbour_moved__is_asked_there(void **state)
-{
-	struct address elsewhere = loop_address(3);
-	struct rig_owner *owner = rig_owner(&rig, 1);
-	struct rig_fetch fetch;
-
-	(void)state;
-	owner->work_ns = 8 * NS_PER_S;
-	rig_fetch(&rig, &fetch, a_block(0), 20 * NS_PER_S);
-	rig_wait_count(&rig, &owner->stage_count, 1);
-	/* where somebody else answers, whom nobody may take for it */
-	assert_int_equal(neighbours_update(rig.neighbours, &owner->id, &elsewhere), 0);
-	rig_wait(&rig, &fetch);
-	assert_int_equal(fetch.fetch.outcome, PEER_FETCHED);
-	assert_int_equal(rig_owner(&rig, 3)->stage_count, 0);
-	assert_int_equal(rig_owner(&rig, 2)->stage_count, 1);
-}
-
-static void test_reader__owner_unreachable__second_is_asked(void **state)
-{
-	uint64_t begun_ns = rig_now(&rig);
-
-	(void)state;
-	loop_cut_node(rig.network, 1, true);
-	assert_int_equal(rig_get(&rig, a_block(0)), PEER_FETCHED);
-	expect_within(begun_ns, SILENCE_NS);
-}
-
-/* @owner, to whom there is a connection, which closes at once. */
-static void kill_connected(struct rig_owner *owner)
-{
-	rig.faults.detect_ns = 1000;
-	loop_network_set_faults(rig.network, &rig.faults);
-	assert_int_equal(rig_get(&rig, a_block(5000)), PEER_FETCHED);
-	rig_kill(owner);
-}
-
-static void test_reader__process_gone__second_is_asked_after_a_grace(void **state)
-{
-	struct rig_owner *owner = rig_owner(&rig, 1);
-	uint64_t begun_ns;
-
-	(void)state;
-	kill_connected(owner);
-	begun_ns = rig_now(&rig);
-	assert_int_equal(rig_get(&rig, a_block(0)), PEER_FETCHED);
-	assert_in_range(rig_now(&rig) - begun_ns, SILENCE_NS, 2 * SILENCE_NS);
-	assert_int_equal(rig_owner(&rig, 2)->stage_count, 1);
-	assert_true(rig.evidence[1] > 0);
-}
-
-/* From when the connection closed on, not from when somebody asks. */
-static void test_reader__process_gone_for_a_while__second_is_asked_at_once(void **state)
-{
-	uint64_t begun_ns;
-
-	(void)state;
-	kill_connected(rig_owner(&rig, 1));
-	rig_run(&rig, 300 * NS_PER_MS);
-	begun_ns = rig_now(&rig);
-	assert_int_equal(rig_get(&rig, a_block(0)), PEER_FETCHED);
-	assert_in_range(rig_now(&rig) - begun_ns, 190 * NS_PER_MS, 250 * NS_PER_MS);
-	begun_ns = rig_now(&rig);
-	assert_int_equal(rig_get(&rig, a_block(1000)), PEER_FETCHED);
-	assert_in_range(rig_now(&rig) - begun_ns, 0, 20 * NS_PER_MS);
-	assert_int_equal(rig_owner(&rig, 2)->stage_count, 2);
-}
-
-static void test_reader__connection_refused__second_is_asked_at_once(void **state)
-{
-	uint64_t begun_ns = rig_now(&rig);
-
-	(void)state;
-	rig_kill(rig_owner(&rig, 1));
-	for (unsigned i = 0; i < 2; i++) /* refused; then not even tried so soon */
-		assert_int_equal(rig_get(&rig, a_block(UINT64_C(1000) * i)), PEER_FETCHED);
-	assert_in_range(rig_now(&rig) - begun_ns, 0, 20 * NS_PER_MS);
-	assert_int_equal(rig_owner(&rig, 2)->stage_count, 2);
-	assert_int_equal(rig_count(&rig, PEERS_FAILOVERS), 2);
-	assert_int_equal(rig_count(&rig, PEERS_SILENT), 2);
-	assert_true(rig.evidence[1] > 0);
-}
-
-static void test_reader__connection_lost_once__is_asked_again(void **state)
-{
-	struct rig_owner *owner = rig_owner(&rig, 1);
-	struct rig_fetch fetch;
-
-	(void)state;
-	owner->work_ns = 2 * NS_PER_S;
-	rig_fetch(&rig, &fetch, a_block(0), 10 * NS_PER_S);
-	rig_wait_count(&rig, &owner->stage_count, 1);
-	rig.faults.detect_ns = 1000;
-	loop_network_set_faults(rig.network, &rig.faults);
-	rig_restart(owner);
-	owner->work_ns = 0;
-	rig_wait(&rig, &fetch);
-	assert_int_equal(fetch.fetch.outcome, PEER_FETCHED);
-	assert_int_equal(owner->stage_count, 2);
-	assert_int_equal(rig_count(&rig, PEERS_FAILOVERS), 0);
-}
-
-static void test_reader__owner_restarts__is_waited_for(void **state)
-{
-	struct rig_owner *owner = rig_owner(&rig, 1);
-	struct address address = loop_address(1);
-	struct rig_fetch fetch;
-
-	(void)state;
-	rig.faults.detect_ns = 1000;
-	loop_network_set_faults(rig.network, &rig.faults);
-	assert_int_equal(rig_get(&rig, a_block(0)), PEER_FETCHED);
-	neighbours_restarting(rig.neighbours, &owner->id, rig_now(&rig) + 60 * NS_PER_S);
-	rig_kill(owner);
-	rig_fetch(&rig, &fetch, a_block(a_block(0) + 1), 60 * NS_PER_S);
-	rig_run(&rig, 20 * NS_PER_S);
-	assert_int_equal(fetch.calls, 0);
-	rig_start(owner);
-	neighbours_restarting(rig.neighbours, &owner->id, 0);
-	assert_int_equal(neighbours_update(rig.neighbours, &owner->id, &address), 0);
-	rig_run(&rig, 50 * NS_PER_MS);
-	assert_int_equal(fetch.calls, 1);
-	assert_int_equal(fetch.fetch.outcome, PEER_FETCHED);
-	assert_int_equal(rig_count(&rig, PEERS_FAILOVERS), 0);
-	assert_int_equal(rig_count(&rig, PEERS_SILENT), 0);
-	assert_int_equal(rig.evidence[1], 0);
-}
-
-static void test_reader__owner_back_without_news__is_found(void **state)
-{
-	struct rig_owner *owner = rig_owner(&rig, 1);
-	struct rig_fetch fetch;
-
-	(void)state;
-	neighbours_restarting(rig.neighbours, &owner->id, rig_now(&rig) + 60 * NS_PER_S);
-	rig_kill(owner);
-	rig_fetch(&rig, &fetch, a_block(0), 60 * NS_PER_S);
-	rig_run(&rig, NS_PER_S);
-	rig_start(owner);
-	rig_run(&rig, NS_PER_S);
-	assert_int_equal(fetch.calls, 1);
-	assert_int_equal(fetch.fetch.outcome, PEER_FETCHED);
-	assert_int_equal(rig_owner(&rig, 2)->stage_count, 0);
-}
-
-/* Until the time that it said, or half of what the fetch has. */
-static void test_reader__owner_does_not_come_back__next(void **state)
-{
-	static const struct {
-		uint64_t restarting_ns, timeout_ns, failover_ns;
-	} rows[] = {
-		{ 5 * NS_PER_S, 60 * NS_PER_S, 5 * NS_PER_S },
-		{ 60 * NS_PER_S, 20 * NS_PER_S, 10 * NS_PER_S },
-	};
-
-	(void)state;
-	rig_kill(rig_owner(&rig, 1));
-	for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
-		uint64_t begun_ns = rig_now(&rig);
-		struct rig_fetch fetch;
-
-		neighbours_restarting(rig.neighbours, &rig_owner(&rig, 1)->id,
-				      begun_ns + rows[i].restarting_ns);
-		rig_fetch(&rig, &fetch, a_block(UINT64_C(1000) * i), rows[i].timeout_ns);
-		rig_wait(&rig, &fetch);
-		assert_int_equal(fetch.fetch.outcome, PEER_FETCHED);
-		assert_in_range(rig_now(&rig) - begun_ns, rows[i].failover_ns,
-				rows[i].failover_ns + SILENCE_NS);
-		assert_int_equal(rig_owner(&rig, 2)->stage_count, i + 1);
-	}
-}
-
-static void test_reader__restarting_member_dies__next_at_once(void **state)
-{
-	uint64_t begun_ns;
-	struct rig_fetch fetch;
-
-	(void)state;
-	neighbours_restarting(rig.neighbours, &rig_owner(&rig, 1)->id,
-			      rig_now(&rig) + 60 * NS_PER_S);
-	rig_kill(rig_owner(&rig, 1));
-	rig_fetch(&rig, &fetch, a_block(0), 60 * NS_PER_S);
-	rig_run(&rig, 5 * NS_PER_S);
-	begun_ns = rig_now(&rig);
-	neighbours_remove(rig.neighbours, &rig_owner(&rig, 1)->id);
-	rig_wait(&rig, &fetch);
-	assert_int_equal(fetch.fetch.outcome, PEER_FETCHED);
-	assert_true(rig_now(&rig) - begun_ns < 150 * NS_PER_MS);
-}
-
-static void test_reader__news_during_the_grace__is_waited_for(void **state)
-{
-	struct rig_owner *owner = rig_owner(&rig, 1);
-	struct rig_fetch fetch;
-
-	(void)state;
-	kill_connected(owner);
-	rig_fetch(&rig, &fetch, a_block(0), 60 * NS_PER_S);
-	rig_run(&rig, 300 * NS_PER_MS);
-	assert_int_equal(rig_owner(&rig, 2)->stage_count, 0);
-	neighbours_restarting(rig.neighbours, &owner->id, rig_now(&rig) + 60 * NS_PER_S);
-	rig_run(&rig, 10 * NS_PER_S);
-	assert_int_equal(fetch.calls, 0);
-	rig_start(owner);
-	neighbours_restarting(rig.neighbours, &owner->id, 0);
-	rig_wait(&rig, &fetch);
-	assert_int_equal(fetch.fetch.outcome, PEER_FETCHED);
-	assert_int_equal(rig_owner(&rig, 2)->stage_count, 0);
 }
 
 static void test_reader__deadline_in_the_past__fails_at_once(void **state)
@@ -750,12 +494,12 @@ static void test_reader__pinned_and_that_member_is_no_use__misses_at_once(void *
 		get(&fetch, 10 * NS_PER_S);
 		assert_int_equal(fetch.fetch.outcome, PEER_MISSED);
 		assert_false(fetch.fetch.placed);
-		assert_in_range(rig_now(&rig) - begun_ns, 0, SILENCE_NS + 10 * NS_PER_MS);
+		assert_in_range(rig_now(&rig) - begun_ns, 0, RIG_SILENCE_NS + 10 * NS_PER_MS);
 	}
 	assert_int_equal(rig_owner(&rig, 1)->stage_count + rig_owner(&rig, 3)->stage_count, 0);
 }
 
-#define ASK_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define ASK_TEST(test) RIG_TEST(&three, test)
 
 int main(void)
 {
@@ -780,18 +524,6 @@ int main(void)
 		ASK_TEST(test_reader__referred__reads_from_the_holder),
 		ASK_TEST(test_reader__holder_of_no_use__back_to_the_owner),
 		ASK_TEST(test_reader__referred_although_told_not_to__next),
-		ASK_TEST(test_reader__neighbour_removed__goes_on_with_the_next),
-		ASK_TEST(test_reader__neighbour_moved__is_asked_there),
-		ASK_TEST(test_reader__owner_unreachable__second_is_asked),
-		ASK_TEST(test_reader__process_gone__second_is_asked_after_a_grace),
-		ASK_TEST(test_reader__process_gone_for_a_while__second_is_asked_at_once),
-		ASK_TEST(test_reader__connection_refused__second_is_asked_at_once),
-		ASK_TEST(test_reader__connection_lost_once__is_asked_again),
-		ASK_TEST(test_reader__owner_restarts__is_waited_for),
-		ASK_TEST(test_reader__owner_back_without_news__is_found),
-		ASK_TEST(test_reader__owner_does_not_come_back__next),
-		ASK_TEST(test_reader__restarting_member_dies__next_at_once),
-		ASK_TEST(test_reader__news_during_the_grace__is_waited_for),
 		ASK_TEST(test_reader__deadline_in_the_past__fails_at_once),
 		ASK_TEST(test_reader__deadline_before_silence__fails_without_evidence),
 		ASK_TEST(test_reader__name_too_long_for_a_message__misses),

@@ -6,53 +6,16 @@
 
 #include "tests/unit/cache/peer/reader_rig.h"
 
-#define SILENCE_NS (500 * NS_PER_MS)
-
 static struct rig rig;
 
 /* A newcomer among four old members: the second in the ranking had all that is this node's now. */
-static int setup(void **state)
-{
-	(void)state;
-	rig_open(&rig, &(struct rig_plan){ .owners = 4, .newcomer = true });
-	return 0;
-}
-
+static struct rig_fixture newcomer = { &rig, { .owners = 4, .newcomer = true } };
 /* All are new: nobody knows who has what. */
-static int setup_young(void **state)
-{
-	(void)state;
-	rig_open(&rig, &(struct rig_plan){ .owners = 4, .newcomer = true, .newcomers = 4 });
-	return 0;
-}
-
-static int setup_old(void **state)
-{
-	(void)state;
-	rig_open(&rig, &(struct rig_plan){ .owners = 4 });
-	return 0;
-}
-
-static int setup_alone(void **state)
-{
-	(void)state;
-	rig_open(&rig, &(struct rig_plan){ .owners = 1, .alone = true, .newcomer = true });
-	return 0;
-}
-
-static int setup_unplaced(void **state)
-{
-	(void)state;
-	rig_open(&rig, &(struct rig_plan){ .owners = 1, .unplaced = true });
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	rig_close(&rig);
-	return 0;
-}
+static struct rig_fixture young = { &rig, { .owners = 4, .newcomer = true, .newcomers = 4 } };
+static struct rig_fixture old = { &rig, { .owners = 4 } };
+static struct rig_fixture alone = { &rig, { .owners = 1, .alone = true, .newcomer = true } };
+static struct rig_fixture unplaced = { &rig, { .owners = 1, .unplaced = true } };
+static struct rig_fixture many = { &rig, { .owners = 6 } };
 
 static uint64_t own_block(uint64_t from)
 {
@@ -218,13 +181,6 @@ static void test_reader__newcomers_block__comes_from_who_had_it(void **state)
 
 /* --- members that leave */
 
-static int setup_many(void **state)
-{
-	(void)state;
-	rig_open(&rig, &(struct rig_plan){ .owners = 6 });
-	return 0;
-}
-
 static void leave(unsigned number)
 {
 	neighbours_leaving(rig.neighbours, &rig_owner(&rig, number)->id, UINT64_C(1) << 30);
@@ -383,7 +339,7 @@ static void test_reader__one_silent_others_absent__misses_after_silence(void **s
 	rig_owner(&rig, 3)->silent = true;
 	get(&fetch, own_block(0));
 	expect_missed(&fetch);
-	assert_in_range(rig_now(&rig) - begun_ns, SILENCE_NS, SILENCE_NS + 5 * NS_PER_MS);
+	assert_in_range(rig_now(&rig) - begun_ns, RIG_SILENCE_NS, RIG_SILENCE_NS + 5 * NS_PER_MS);
 	assert_int_equal(rig.evidence[3], 1);
 	rig_wait_count(&rig, &rig_owner(&rig, 3)->cancel_count, 1);
 }
@@ -559,11 +515,12 @@ static void test_reader__all_unusable__misses_at_once(void **state)
 	assert_int_equal(asked(), 0);
 }
 
-#define FORMER_TEST(test)   cmocka_unit_test_setup_teardown(test, setup, teardown)
-#define YOUNG_TEST(test)    cmocka_unit_test_setup_teardown(test, setup_young, teardown)
-#define OLD_TEST(test)	    cmocka_unit_test_setup_teardown(test, setup_old, teardown)
-#define ALONE_TEST(test)    cmocka_unit_test_setup_teardown(test, setup_alone, teardown)
-#define UNPLACED_TEST(test) cmocka_unit_test_setup_teardown(test, setup_unplaced, teardown)
+#define FORMER_TEST(test)   RIG_TEST(&newcomer, test)
+#define YOUNG_TEST(test)    RIG_TEST(&young, test)
+#define OLD_TEST(test)	    RIG_TEST(&old, test)
+#define ALONE_TEST(test)    RIG_TEST(&alone, test)
+#define UNPLACED_TEST(test) RIG_TEST(&unplaced, test)
+#define MANY_TEST(test)	    RIG_TEST(&many, test)
 
 int main(void)
 {
@@ -577,12 +534,9 @@ int main(void)
 		ALONE_TEST(test_reader__nobody_stores__misses_placed_here),
 		FORMER_TEST(test_reader__newcomers_block__comes_from_who_had_it),
 		OLD_TEST(test_reader__member_leaves__is_asked_for_what_is_ours_now),
-		cmocka_unit_test_setup_teardown(
-			test_reader__served_block__leaving_member_is_asked_too, setup_many,
-			teardown),
+		MANY_TEST(test_reader__served_block__leaving_member_is_asked_too),
 		FORMER_TEST(test_reader__leaving_member_in_the_ranking__is_asked_once),
-		cmocka_unit_test_setup_teardown(test_reader__many_leave__as_many_as_four_are_asked,
-						setup_many, teardown),
+		MANY_TEST(test_reader__many_leave__as_many_as_four_are_asked),
 		OLD_TEST(test_reader__leaving_member_busy__is_waited_for),
 		FORMER_TEST(test_reader__nobody_has_it__misses),
 		YOUNG_TEST(test_reader__all_young__all_are_asked_at_once),

@@ -10,26 +10,8 @@
 
 static struct rig rig;
 
-static int setup(void **state)
-{
-	(void)state;
-	rig_open(&rig, &(struct rig_plan){ .owners = 2 });
-	return 0;
-}
-
-static int setup_directory(void **state)
-{
-	(void)state;
-	rig_open(&rig, &(struct rig_plan){ .owners = 2, .directory = true });
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	rig_close(&rig);
-	return 0;
-}
+static struct rig_fixture two = { &rig, { .owners = 2 } };
+static struct rig_fixture two_directory = { &rig, { .owners = 2, .directory = true } };
 
 static uint64_t a_block(uint64_t from)
 {
@@ -501,8 +483,8 @@ static void test_reader__many_hits__in_batches(void **state)
 	assert_int_equal(owner()->hit_count, PEER_HITS_MAX + 1);
 }
 
-#define READ_TEST(test)	     cmocka_unit_test_setup_teardown(test, setup, teardown)
-#define DIRECTORY_TEST(test) cmocka_unit_test_setup_teardown(test, setup_directory, teardown)
+#define READ_TEST(test)	     RIG_TEST(&two, test)
+#define DIRECTORY_TEST(test) RIG_TEST(&two_directory, test)
 
 #define BLOCKS_WANTED (3 * BLOCKS_READ_MAX)
 

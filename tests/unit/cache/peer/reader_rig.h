@@ -26,6 +26,7 @@
 #define RIG_UNITS      (RIG_ARENA_LEN / RIG_BLOCK_LEN)
 #define RIG_STAGES_MAX 64 /* of one owner under way */
 #define RIG_LOG_MAX    256
+#define RIG_SILENCE_NS (500 * NS_PER_MS) /* after which an owner counts as silent */
 
 struct rig;
 struct rig_owner;
@@ -130,6 +131,19 @@ struct rig_fetch {
 void rig_open(struct rig *rig, const struct rig_plan *plan);
 void rig_close(struct rig *rig);
 
+/* What cmocka hands to rig_setup() and rig_teardown(). */
+struct rig_fixture {
+	struct rig *rig;
+	struct rig_plan plan;
+};
+
+int rig_setup(void **state);
+int rig_teardown(void **state);
+
+/** RIG_TEST() - @test over the rig of @fixture, which is opened before it and closed behind it. */
+#define RIG_TEST(fixture, test)                                                                    \
+	cmocka_unit_test_prestate_setup_teardown(test, rig_setup, rig_teardown, fixture)
+
 struct rig_owner *rig_owner(struct rig *rig, unsigned number);
 
 /** rig_block() - the first block at or after @from whose ranking begins with the members of these
@@ -181,9 +195,23 @@ void rig_wait_count(struct rig *rig, const unsigned *count, unsigned wanted);
  *  test. */
 enum peer_outcome rig_get(struct rig *rig, uint64_t block);
 
+/** rig_expect_within() - it is now @after_ns since @begun_ns, or at most 20 ms more. */
+void rig_expect_within(const struct rig *rig, uint64_t begun_ns, uint64_t after_ns);
+
 uint64_t rig_now(const struct rig *rig);
 uint64_t rig_count(const struct rig *rig, enum peers_counter counter);
 uint64_t rig_reads(const struct rig *rig);
 
 /** rig_say() - @owner sends a message of its own accord to whom it was last asked by. */
 void rig_say(struct rig_owner *owner, const struct peer_message *message);
+
+/* --- what reader_rig.c has of reader_rig_owner.c */
+
+/** rig_owner_events() - by which @owner hears what its transport is told. */
+struct transport_events rig_owner_events(struct rig_owner *owner);
+
+/** rig_owner_work() - @owner's turn. Return: when it wants the next one. */
+uint64_t rig_owner_work(struct rig_owner *owner);
+
+/** rig_is_right() - the bytes that were fetched, and their checks, are the object's. */
+bool rig_is_right(const struct peer_fetch *fetch);

@@ -263,15 +263,32 @@ static void test_keeper__told_to_stop_between_workers__one_stops(void **state)
 	stop(place, &worker);
 }
 
-static void test_keeper__told_and_worker_dies__fails(void **state)
+static void told_and_killed(struct place *place, struct worker *worker)
+{
+	assert_int_equal(kill(place->keeper, SIGTERM), 0);
+	ask(worker, "hear", "signal 15");
+	worker_kill(worker);
+	*worker = worker_come(place);
+	ask(worker, "hear", "signal 15");
+}
+
+static void test_keeper__told_and_worker_is_killed__the_next_one_stops(void **state)
 {
 	struct worker worker = serving(*state);
-	struct place *place = *state;
 
-	assert_int_equal(kill(place->keeper, SIGTERM), 0);
-	ask(&worker, "hear", "signal 15");
+	told_and_killed(*state, &worker);
+	tell(&worker, "stop 0");
+	keeper_ends(*state, 0);
+	close(worker.fd);
+}
+
+static void test_keeper__told_and_both_are_killed__fails(void **state)
+{
+	struct worker worker = serving(*state);
+
+	told_and_killed(*state, &worker);
 	worker_kill(&worker);
-	keeper_ends(place, EXIT_FAILURE);
+	keeper_ends(*state, EXIT_FAILURE);
 }
 
 static void test_keeper__killed__the_worker_starts_another(void **state)
@@ -487,7 +504,8 @@ int main(void)
 		TEST(test_keeper__worker_exits_after_serving__another_comes),
 		TEST(test_keeper__signals__are_passed_on),
 		TEST(test_keeper__told_to_stop_between_workers__one_stops),
-		TEST(test_keeper__told_and_worker_dies__fails),
+		TEST(test_keeper__told_and_worker_is_killed__the_next_one_stops),
+		TEST(test_keeper__told_and_both_are_killed__fails),
 		TEST(test_keeper__killed__the_worker_starts_another),
 		TEST(test_keeper__worker_hangs__is_replaced),
 		TEST(test_upgrade__standby_refuses__nothing_changes),

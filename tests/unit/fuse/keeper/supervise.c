@@ -66,8 +66,10 @@ static void test_ended__stopping_or_told__quits(void **state)
 		const struct supervise_end *end;
 		bool stopping;
 		int status;
-	} rows[] = { { &ended, true, 0 },  { &unknown, true, 0 }, { &killed, true, 1 },
-		     { &failed, true, 1 }, { &killed, false, 1 }, { &unknown, false, 1 } };
+	} rows[] = { { &ended, true, 0 },
+		     { &unknown, true, 0 },
+		     { &failed, true, 1 },
+		     { &unknown, false, 1 } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -80,6 +82,26 @@ static void test_ended__stopping_or_told__quits(void **state)
 		assert_int_equal(supervise_ended(&supervise, rows[i].end, 5, &status),
 				 SUPERVISE_QUIT);
 		assert_int_equal(status, rows[i].status);
+	}
+}
+
+static void test_ended__killed_when_told__one_more_takes_the_mount_off(void **state)
+{
+	static const bool stopping[] = { true, false };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(stopping); i++) {
+		struct supervise supervise = serving(0);
+		int status = -1;
+
+		assert_false(supervise_told(&supervise));
+		if (stopping[i])
+			supervise_stopping(&supervise);
+		assert_int_equal(supervise_ended(&supervise, &killed, 5, &status), SUPERVISE_AGAIN);
+		assert_int_equal(supervise_due_ns(&supervise), 5);
+		supervise_started(&supervise, 5);
+		assert_int_equal(supervise_ended(&supervise, &killed, 6, &status), SUPERVISE_QUIT);
+		assert_int_equal(status, 1);
 	}
 }
 
@@ -227,6 +249,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ended__never_served__quits_with_its_status),
 		cmocka_unit_test(test_ended__stopping_or_told__quits),
+		cmocka_unit_test(test_ended__killed_when_told__one_more_takes_the_mount_off),
 		cmocka_unit_test(test_ended__by_itself_again_and_again__pauses_grow),
 		cmocka_unit_test(test_ended__killed_while_serving__is_replaced_at_once),
 		cmocka_unit_test(test_ended__killed_before_it_serves__pauses_do_not_grow),

@@ -17,21 +17,6 @@
 
 static struct rig rig;
 
-static int setup(void **state)
-{
-	(void)state;
-	rig_init(&rig);
-	rig_start(&rig);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	rig_stop(&rig);
-	return 0;
-}
-
 static void advance(uint64_t s)
 {
 	clock_manual_advance(&rig.clock, s * NS_PER_S);
@@ -223,7 +208,7 @@ static void test_lookup__of_what_was_gone__believes_nothing_older(void **state)
 	assert_string_equal(rig.fake.head.refused, "");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(test) RIG_TEST(&rig, test)
 
 int main(void)
 {

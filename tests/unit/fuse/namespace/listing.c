@@ -17,21 +17,6 @@
 
 static struct rig rig;
 
-static int setup(void **state)
-{
-	(void)state;
-	rig_init(&rig);
-	rig_start(&rig);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	rig_stop(&rig);
-	return 0;
-}
-
 static void put_many(unsigned count, const char *format)
 {
 	char key[64];
@@ -567,7 +552,7 @@ static void test_read__100000_keys__streamed(void **state)
 	rig_close(&rig, &reader);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(test) RIG_TEST(&rig, test)
 
 int main(void)
 {

@@ -17,21 +17,6 @@
 
 static struct rig rig;
 
-static int setup(void **state)
-{
-	(void)state;
-	rig_init(&rig);
-	rig_start(&rig);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	rig_stop(&rig);
-	return 0;
-}
-
 static void test_lookup__a_file__has_the_versions_attributes(void **state)
 {
 	struct namespace_attributes attributes;
@@ -320,6 +305,35 @@ static void test_lookup__the_longest_key__is_found(void **state)
 	assert_int_equal(rig_lookup(&rig, id, name, NULL), 0);
 }
 
+static void test_lookup__in_a_small_files_entry__is_not_connected(void **state)
+{
+	static char ab[] = "/a/b", ac[] = "/a/c";
+	struct rig_reader reader;
+	uint64_t a, b;
+
+	(void)state;
+	rig_stop(&rig);
+	rig_init(&rig);
+	rig.entries[0].path = ab;
+	rig.entries[0].kind = MOUNT_SMALL_FILES;
+	rig.entries[1].path = ac;
+	rig.config.entries.count = 2;
+	rig_start(&rig);
+	fake_put(&rig.fake, "x", 1, "e");
+	a = rig_look_up(&rig, ROOT, "a");
+	b = rig_look_up(&rig, a, "b");
+	assert_int_equal(rig_lookup(&rig, a, "d", NULL), -ENOENT);
+	assert_int_equal(rig_lookup(&rig, rig_look_up(&rig, a, "c"), "x", NULL), 0);
+	assert_int_equal(rig_lookup(&rig, b, "x", NULL), -ENOTCONN);
+	rig_open(&rig, &reader, b, false);
+	assert_int_equal(rig_read_all(&rig, &reader), -ENOTCONN);
+	rig_close(&rig, &reader);
+	rig_open(&rig, &reader, a, true);
+	assert_int_equal(rig_read_all(&rig, &reader), 0);
+	assert_true(rig_has(&reader, "b") >= 0 && rig_has(&reader, "c") >= 0);
+	rig_close(&rig, &reader);
+}
+
 static void test_lookup__above_the_entries__the_configuration_answers(void **state)
 {
 	static char ab[] = "/a/b", ac[] = "/a/c", d[] = "/d";
@@ -384,7 +398,7 @@ static void test_lookup__prefix__is_part_of_keys_and_not_of_paths(void **state)
 	assert_string_equal(text, "b/k/train/v1/a/b");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(test) RIG_TEST(&rig, test)
 
 int main(void)
 {
@@ -406,6 +420,7 @@ int main(void)
 		TEST(test_lookup__after_a_listing__nothing_is_asked),
 		TEST(test_lookup__the_longest_key__is_found),
 		TEST(test_lookup__above_the_entries__the_configuration_answers),
+		TEST(test_lookup__in_a_small_files_entry__is_not_connected),
 		TEST(test_lookup__prefix__is_part_of_keys_and_not_of_paths),
 	};
 

@@ -20,18 +20,9 @@ static struct rig rig;
 
 static int setup(void **state)
 {
-	(void)state;
-	rig_init(&rig);
-	rig_start(&rig);
+	rig_setup(state);
 	fake_put(&rig.fake, "a", 100, "e1");
 	fake_put(&rig.fake, "d/e/f", 200, "e2");
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	rig_stop(&rig);
 	return 0;
 }
 
@@ -248,7 +239,7 @@ static void test_resolve__cancelled__gives_up(void **state)
 
 int main(void)
 {
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define TEST(test) cmocka_unit_test_prestate_setup_teardown(test, setup, rig_teardown, &rig)
 	const struct CMUnitTest tests[] = {
 		TEST(test_resolve__a_file__is_its_version),
 		TEST(test_resolve__no_file__says_which_name),

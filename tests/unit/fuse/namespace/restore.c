@@ -1,6 +1,6 @@
 /*
- * Tests of restore.h, through the namespace's door: what the worker before left in
- * the ledger, by dying at a quiet moment or, made by hand, at any other.
+ * Tests of restore.h, through the namespace's door: what the worker before left in the ledger, by
+ * dying at a quiet moment.
  */
 #include "fuse/namespace/restore.h"
 
@@ -8,8 +8,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <cmocka.h>
 
 #include "tests/unit/base/allocation_fault.h"
@@ -24,44 +22,10 @@
 
 static struct rig rig;
 
-static int setup(void **state)
-{
-	(void)state;
-	rig_init(&rig);
-	rig_start(&rig);
-	return 0;
-}
-
 static int teardown(void **state)
 {
-	(void)state;
 	restore_fault_reset();
-	rig_stop(&rig);
-	return 0;
-}
-
-static struct namespace_attributes attributes_of(uint64_t id)
-{
-	struct namespace_attributes attributes;
-
-	assert_int_equal(namespace_attributes(rig.ns, id, &attributes), 0);
-	return attributes;
-}
-
-static int count_node(void *context, uint32_t place, const struct ledger_node *node)
-{
-	(void)place;
-	(void)node;
-	++*(unsigned *)context;
-	return 0;
-}
-
-static unsigned records(void)
-{
-	unsigned count = 0;
-
-	assert_int_equal(ledger_nodes_each(rig.ledger, count_node, &count), 0);
-	return count;
+	return rig_teardown(state);
 }
 
 /* --- all of it -------------------------------------------------------------------------------- */
@@ -74,26 +38,18 @@ struct seen {
 static void see(struct seen *seen, uint64_t id)
 {
 	seen->id = id;
-	seen->attributes = attributes_of(id);
+	seen->attributes = rig_attributes(&rig, id);
 }
 
 static void assert_seen(const struct seen *seen)
 {
-	struct namespace_attributes now = attributes_of(seen->id);
+	struct namespace_attributes now = rig_attributes(&rig, seen->id);
 
 	assert_int_equal(now.ino, seen->attributes.ino);
 	assert_int_equal(now.size, seen->attributes.size);
 	assert_int_equal(now.mtime_s, seen->attributes.mtime_s);
 	assert_int_equal(now.mode, seen->attributes.mode);
 	assert_int_equal(now.uid, seen->attributes.uid);
-}
-
-static void assert_key(uint64_t id, const char *wanted)
-{
-	char key[NAMES_KEY_MAX + 1];
-
-	assert_int_equal(namespace_describe(rig.ns, id, key, sizeof(key)), 0);
-	assert_string_equal(key, wanted);
 }
 
 static void test_take_over__a_tree_of_10000__is_as_it_was_and_nobody_is_asked(void **state)
@@ -129,7 +85,7 @@ static void test_take_over__a_tree_of_10000__is_as_it_was_and_nobody_is_asked(vo
 			assert_seen(&files[d][f]);
 			assert_int_equal(rig_open_status(&rig, files[d][f].id), 0);
 			snprintf(key, sizeof(key), "b/k/d%02u/f%02u", d, f);
-			assert_key(files[d][f].id, key);
+			rig_assert_key(&rig, files[d][f].id, key);
 		}
 	}
 	assert_int_equal(rig.fake.heads, heads);
@@ -141,7 +97,7 @@ static void test_take_over__a_tree_of_10000__is_as_it_was_and_nobody_is_asked(vo
 			namespace_forget(rig.ns, directories[d].id, 1);
 	}
 	assert_int_equal(rig_counter(&rig, MOUNT_NODES), 1);
-	assert_int_equal(records(), 0);
+	assert_int_equal(rig_records(&rig), 0);
 }
 
 static void test_take_over__a_name__is_asked_for_anew(void **state)
@@ -223,7 +179,7 @@ static void test_take_over__refused__stale_and_not_to_be_found_in_old_answers(vo
 	rig_take_over(&rig);
 	clock_manual_advance(&rig.clock, NS_PER_S);
 	assert_int_equal(rig_open_status(&rig, id), -ESTALE);
-	assert_int_equal(attributes_of(id).size, 1);
+	assert_int_equal(rig_attributes(&rig, id).size, 1);
 	again = rig_look_up(&rig, ROOT, "a");
 	assert_string_equal(rig.fake.head.refused, "e1");
 	assert_int_equal(rig.fake.head.max_age_ns, NS_PER_S);
@@ -355,7 +311,7 @@ static void test_lookup__comes_again__is_counted_once(void **state)
 			0);
 		assert_int_equal(got, id);
 		namespace_forget(rig.ns, id, rows[i].lookups - 1);
-		attributes_of(id);
+		rig_attributes(&rig, id);
 		namespace_forget(rig.ns, id, 1);
 		assert_int_equal(rig_open_status(&rig, id), -ESTALE);
 	}
@@ -404,7 +360,7 @@ static void test_lookup__not_the_kernels__is_not_restored(void **state)
 	id = rig_look_up(&rig, ROOT, "a");
 	assert_int_equal(look_up_as(0, "a", &id), 0);
 	namespace_forget(rig.ns, id, 1);
-	attributes_of(id); /* held by us */
+	rig_attributes(&rig, id); /* held by us */
 	rig_take_over(&rig);
 	assert_int_equal(rig_open_status(&rig, id), -ESTALE);
 	assert_int_equal(rig_counter(&rig, MOUNT_NODES), 1);
@@ -435,318 +391,7 @@ static void test_lookup__no_room_in_the_ledger__enomem_and_a_listing_gives_names
 	assert_int_equal(rig_lookup(&rig, ROOT, "b", NULL), 0);
 }
 
-/* --- mount entries ---------------------------------------------------------------------------- */
-
-static char path_images[] = "/images", path_x_text[] = "/x/text", path_x_more[] = "/x/more",
-	    path_other[] = "/other", path_root[] = "/", path_x[] = "/x", bucket_k[] = "k",
-	    bucket_m[] = "m", prefix_p[] = "p/";
-
-struct place {
-	char *path, *bucket, *prefix;
-};
-
-static void configure(const struct place *places, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		rig.entries[i].path = places[i].path;
-		rig.entries[i].bucket = places[i].bucket;
-		rig.entries[i].prefix = places[i].prefix;
-	}
-	rig.config.entries.count = count;
-}
-
-static void assert_gone(uint64_t id)
-{
-	struct namespace_directory directory;
-	struct namespace_attributes attributes;
-	char key[NAMES_KEY_MAX + 1];
-
-	assert_int_equal(namespace_attributes(rig.ns, id, &attributes), -ESTALE);
-	assert_int_equal(namespace_describe(rig.ns, id, key, sizeof(key)), -ESTALE);
-	assert_int_equal(namespace_directory_open(rig.ns, id, &directory), -ESTALE);
-	assert_int_equal(rig_lookup(&rig, id, "a", NULL), -ESTALE);
-	assert_int_equal(rig_open_status(&rig, id), -ESTALE);
-	namespace_refused(rig.ns, id);
-	namespace_supersede(rig.ns, id);
-	namespace_fall_back(rig.ns, id);
-	assert_int_equal(namespace_siblings(rig.ns, id, 1000, NULL, 0), 0);
-	namespace_siblings_refused(rig.ns, id, 0);
-}
-
-#define IMAGES                                                                                     \
-	{                                                                                          \
-		path_images, bucket_k, none                                                        \
-	}
-#define TEXT                                                                                       \
-	{                                                                                          \
-		path_x_text, bucket_k, none                                                        \
-	}
-#define MORE                                                                                       \
-	{                                                                                          \
-		path_x_more, bucket_k, none                                                        \
-	}
-
-static void test_take_over__other_mount_entries__those_that_are_the_same_go_on(void **state)
-{
-	static char none[] = "";
-	static const struct place before[] = { IMAGES, TEXT, MORE };
-	static const struct {
-		struct place places[4];
-		unsigned count;
-		bool goes_on[3]; /* by entry of before */
-		bool above;	 /* the directory x does */
-	} rows[] = {
-		{ { IMAGES, TEXT, MORE }, 3, { true, true, true }, true },
-		{ { MORE, IMAGES, TEXT }, 3, { true, true, true }, true },
-		{ { MORE }, 1, { false, false, true }, true },
-		{ { { path_other, bucket_k, none }, TEXT }, 2, { false, true, false }, true },
-		{ { IMAGES }, 1, { true, false, false }, false },
-		{ { { path_images, bucket_m, none }, TEXT, MORE }, 3, { false, true, true }, true },
-		{ { { path_images, bucket_k, prefix_p }, TEXT }, 2, { false, true, false }, true },
-		{ { { path_x, bucket_k, none }, IMAGES }, 2, { true, false, false }, false },
-		{ { { path_root, bucket_k, none } }, 1, { false, false, false }, false },
-	};
-
-	(void)state;
-	fake_put(&rig.fake, "a", 1, "e1");
-	fake_put(&rig.fake, "d/a", 2, "e1");
-	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-		uint64_t x, roots[3], files[3], below[3];
-
-		configure(before, ARRAY_COUNT(before));
-		rig_take_over(&rig);
-		x = rig_look_up(&rig, ROOT, "x");
-		roots[0] = rig_look_up(&rig, ROOT, "images");
-		roots[1] = rig_look_up(&rig, x, "text");
-		roots[2] = rig_look_up(&rig, x, "more");
-		for (unsigned j = 0; j < 3; j++) {
-			uint64_t directory = rig_look_up(&rig, roots[j], "d");
-
-			files[j] = rig_look_up(&rig, roots[j], "a");
-			below[j] = rig_look_up(&rig, directory, "a");
-			namespace_forget(rig.ns, directory, 1);
-		}
-		configure(rows[i].places, rows[i].count);
-		rig_take_over(&rig);
-		if (rows[i].above)
-			attributes_of(x);
-		else
-			assert_gone(x);
-		for (unsigned j = 0; j < 3; j++) {
-			if (!rows[i].goes_on[j]) {
-				assert_gone(roots[j]);
-				assert_gone(files[j]);
-				assert_gone(below[j]);
-				continue;
-			}
-			assert_int_equal(rig_open_status(&rig, files[j]), 0);
-			assert_key(below[j], "b/k/d/a");
-			clock_manual_advance(&rig.clock, NS_PER_S);
-			assert_int_equal(rig_look_up(&rig, roots[j], "a"), files[j]);
-			namespace_forget(rig.ns, files[j], 1);
-		}
-		configure(before, ARRAY_COUNT(before)); /* back again: all is found */
-		rig_take_over(&rig);
-		for (unsigned j = 0; j < 3; j++) {
-			assert_key(below[j], "b/k/d/a");
-			assert_int_equal(rig_open_status(&rig, files[j]), 0);
-			namespace_forget(rig.ns, roots[j], 1);
-			namespace_forget(rig.ns, files[j], 1);
-			namespace_forget(rig.ns, below[j], 1);
-		}
-		namespace_forget(rig.ns, x, 1);
-		assert_int_equal(rig_counter(&rig, MOUNT_NODES), 1);
-	}
-}
-
-static void test_forget__of_what_is_gone__frees_it(void **state)
-{
-	uint64_t file, directory;
-
-	(void)state;
-	fake_put(&rig.fake, "d/a", 1, "e1");
-	directory = rig_look_up(&rig, ROOT, "d");
-	file = rig_look_up(&rig, directory, "a");
-	rig.entries[0].bucket = bucket_m;
-	rig_take_over(&rig);
-	assert_gone(file);
-	assert_gone(directory);
-	assert_int_equal(rig_look_up(&rig, ROOT, "d") == directory, false);
-	namespace_forget(rig.ns, directory, 1);
-	namespace_forget(rig.ns, file, 1);
-	assert_int_equal(rig_counter(&rig, MOUNT_NODES), 2);
-}
-
-static void
-test_take_over__entries_come_and_go__their_places_in_the_ledger_are_used_again(void **state)
-{
-	char paths[2][32];
-
-	(void)state;
-	fake_put(&rig.fake, "a", 1, "e1");
-	for (unsigned i = 0; i < 2 * LEDGER_ENTRIES_MAX + 2; i++) {
-		uint64_t id;
-
-		snprintf(paths[i % 2], sizeof(paths[0]), "/entry%u", i);
-		rig.entries[0].path = paths[i % 2];
-		rig_take_over(&rig);
-		id = rig_look_up(&rig, ROOT, paths[i % 2] + 1);
-		namespace_forget(rig.ns, id, 1);
-	}
-	assert_int_equal(rig_counter(&rig, MOUNT_NODES), 1);
-}
-
-/* --- by hand ---------------------------------------------------------------------------------- */
-
-/* A record as another worker might have left it. */
-struct record {
-	uint64_t id, parent;
-	int16_t entry;
-	uint8_t kind;
-	const char *name;
-	unsigned lookups;
-	uint8_t flags;
-	/* what becomes of it */
-	enum { FOUND, STALE, GONE, NOTHING } wanted;
-};
-
-static void write_record(const struct record *record)
-{
-	struct ledger_node node = {
-		.id = record->id,
-		.parent = record->parent,
-		.size = record->id,
-		.mtime_s = 1000,
-		.entry = record->entry,
-		.kind = record->kind,
-		.flags = record->flags,
-		.name = record->name,
-		.name_len = strlen(record->name),
-		.etag = record->kind == NODE_FILE ? "e1" : "",
-	};
-	uint32_t place;
-
-	assert_int_equal(ledger_node_add(rig.ledger, &node, &place), 0);
-	for (unsigned i = 0; i < record->lookups; i++)
-		ledger_node_raise(rig.ledger, place, rig_unique(&rig));
-}
-
-static void assert_record(const struct record *record)
-{
-	struct namespace_attributes attributes;
-	int err = namespace_attributes(rig.ns, record->id, &attributes);
-
-	print_message("record %lu\n", (unsigned long)record->id);
-	assert_int_equal(err, record->wanted == FOUND || record->wanted == STALE ? 0 : -ESTALE);
-	if (err == 0 && record->kind == NODE_FILE) {
-		assert_int_equal(attributes.size, record->id);
-		assert_int_equal(rig_open_status(&rig, record->id),
-				 record->wanted == FOUND ? 0 : -ESTALE);
-	}
-	if (record->wanted == GONE)
-		assert_gone(record->id);
-}
-
-#define FILE_OF(id, parent, name, wanted)                                                          \
-	{                                                                                          \
-		id, parent, 0, NODE_FILE, name, 1, 0, wanted                                       \
-	}
-#define DIRECTORY_OF(id, parent, name, lookups, wanted)                                            \
-	{                                                                                          \
-		id, parent, 0, NODE_DIRECTORY, name, lookups, 0, wanted                            \
-	}
-
-static void test_restore__half_made__is_made_sense_of(void **state)
-{
-	static const struct record records_left[] = {
-		/* the children first: records come in no order */
-		FILE_OF(103, 102, "f", FOUND),
-		DIRECTORY_OF(102, 101, "e", 0, FOUND), /* stands above others */
-		DIRECTORY_OF(101, ROOT, "d", 0, FOUND),
-		/* made, nobody was told */
-		{ 110, ROOT, 0, NODE_FILE, "told-nobody", 0, 0, NOTHING },
-		DIRECTORY_OF(111, ROOT, "empty", 0, NOTHING),
-		DIRECTORY_OF(112, 111, "empty", 0, NOTHING),
-		/* the next of a name was made, the one before not outdated yet */
-		FILE_OF(121, ROOT, "twice", FOUND),
-		FILE_OF(120, ROOT, "twice", STALE),
-		/* the next of a name was made, and nobody told of it: it never was */
-		FILE_OF(130, ROOT, "once", STALE),
-		{ 131, ROOT, 0, NODE_FILE, "once", 0, 0, NOTHING },
-		/* no parent, or none that can be */
-		FILE_OF(140, 9999, "orphan", GONE),
-		FILE_OF(141, 142, "of a younger one", GONE),
-		DIRECTORY_OF(142, ROOT, "younger", 1, FOUND),
-		DIRECTORY_OF(150, 151, "round", 1, GONE),
-		DIRECTORY_OF(151, 150, "about", 1, GONE),
-		DIRECTORY_OF(152, 152, "itself", 1, GONE),
-		FILE_OF(160, 103, "below a file", GONE),
-		FILE_OF(161, 140, "below what is gone", GONE),
-		FILE_OF(162, 0, "below nothing", GONE),
-		/* an entry that is not there, or not the parent's */
-		{ 170, ROOT, 1, NODE_FILE, "entry 1", 1, 0, GONE },
-		{ 171, ROOT, 32767, NODE_FILE, "no entry", 1, 0, GONE },
-		{ 172, ROOT, NODE_ENTRY_NONE, NODE_DIRECTORY, "above", 1, 0, GONE },
-		/* names that no key has */
-		DIRECTORY_OF(180, ROOT, "..", 1, GONE),
-		DIRECTORY_OF(181, ROOT, ".", 1, GONE),
-		DIRECTORY_OF(182, ROOT, "", 1, GONE),
-		/* flags */
-		{ 190, ROOT, 0, NODE_FILE, "outdated", 1, LEDGER_NODE_OUTDATED, STALE },
-		{ 191, ROOT, 0, NODE_FILE, "superseded", 1, LEDGER_NODE_SUPERSEDED, STALE },
-		/* a number that is the root's, or nobody's */
-		{ ROOT, ROOT, 0, NODE_DIRECTORY, "root", 1, 0, FOUND },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_COUNT(records_left); i++)
-		write_record(&records_left[i]);
-	rig_take_over(&rig);
-	for (size_t i = 0; i < ARRAY_COUNT(records_left); i++)
-		assert_record(&records_left[i]);
-	for (size_t i = 0; i < ARRAY_COUNT(records_left); i++)
-		namespace_forget(rig.ns, records_left[i].id, 1);
-	assert_int_equal(rig_counter(&rig, MOUNT_NODES), 1);
-	assert_int_equal(records(), 0);
-}
-
-static void test_restore__one_number_twice__one_of_them_is_dropped(void **state)
-{
-	static const struct record first = FILE_OF(100, ROOT, "a", FOUND),
-				   second = FILE_OF(100, ROOT, "b", FOUND);
-
-	(void)state;
-	write_record(&first);
-	write_record(&second);
-	rig_take_over(&rig);
-	assert_record(&first);
-	assert_int_equal(records(), 1);
-	namespace_forget(rig.ns, 100, 1);
-	assert_int_equal(rig_counter(&rig, MOUNT_NODES), 1);
-}
-
-/* Deeper than any key is long. */
-static void test_restore__a_path_too_long__ends_where_keys_do(void **state)
-{
-	static char name[NAMES_COMPONENT_MAX + 1];
-	static const int wanted[] = { 0, 0, 0, 0, -ESTALE, -ESTALE };
-
-	(void)state;
-	memset(name, 'n', sizeof(name) - 1);
-	for (unsigned i = 0; i < ARRAY_COUNT(wanted); i++) {
-		struct record record = DIRECTORY_OF(100 + i, i ? 99 + i : ROOT, name, 1, FOUND);
-
-		write_record(&record);
-	}
-	rig_take_over(&rig);
-	for (unsigned i = 0; i < ARRAY_COUNT(wanted); i++) {
-		struct namespace_attributes attributes;
-
-		assert_int_equal(namespace_attributes(rig.ns, 100 + i, &attributes), wanted[i]);
-	}
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(test) cmocka_unit_test_prestate_setup_teardown(test, rig_setup, teardown, &rig)
 
 int main(void)
 {
@@ -763,12 +408,6 @@ int main(void)
 		TEST(test_readdirplus__comes_again__each_is_counted_once),
 		TEST(test_lookup__not_the_kernels__is_not_restored),
 		TEST(test_lookup__no_room_in_the_ledger__enomem_and_a_listing_gives_names_alone),
-		TEST(test_take_over__other_mount_entries__those_that_are_the_same_go_on),
-		TEST(test_forget__of_what_is_gone__frees_it),
-		TEST(test_take_over__entries_come_and_go__their_places_in_the_ledger_are_used_again),
-		TEST(test_restore__half_made__is_made_sense_of),
-		TEST(test_restore__one_number_twice__one_of_them_is_dropped),
-		TEST(test_restore__a_path_too_long__ends_where_keys_do),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

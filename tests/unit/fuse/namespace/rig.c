@@ -4,13 +4,17 @@
 #include "tests/unit/fuse/namespace/rig.h"
 
 #include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <cmocka.h>
 
 #include "base/check.h"
+#include "fuse/namespace/names.h"
 
 static const struct counter_spec specs[MOUNT_COUNTER_COUNT];
 
@@ -87,6 +91,19 @@ void rig_stop(struct rig *rig)
 	CHECK(rig_counter(rig, MOUNT_LISTING_BYTES) == 0);
 	counters_fini(&rig->counters);
 	fake_fini(&rig->fake);
+}
+
+int rig_setup(void **state)
+{
+	rig_init(*state);
+	rig_start(*state);
+	return 0;
+}
+
+int rig_teardown(void **state)
+{
+	rig_stop(*state);
+	return 0;
 }
 
 void rig_adopt(struct rig *rig)
@@ -248,4 +265,56 @@ int rig_open_status(struct rig *rig, uint64_t id)
 	if (!err)
 		namespace_file_free(file);
 	return err;
+}
+
+/* --- what is there of a node ------------------------------------------------------------------ */
+
+struct namespace_attributes rig_attributes(const struct rig *rig, uint64_t id)
+{
+	struct namespace_attributes attributes;
+
+	assert_int_equal(namespace_attributes(rig->ns, id, &attributes), 0);
+	return attributes;
+}
+
+void rig_assert_key(const struct rig *rig, uint64_t id, const char *wanted)
+{
+	char key[NAMES_KEY_MAX + 1];
+
+	assert_int_equal(namespace_describe(rig->ns, id, key, sizeof(key)), 0);
+	assert_string_equal(key, wanted);
+}
+
+void rig_assert_gone(struct rig *rig, uint64_t id)
+{
+	struct namespace_directory directory;
+	struct namespace_attributes attributes;
+	char key[NAMES_KEY_MAX + 1];
+
+	assert_int_equal(namespace_attributes(rig->ns, id, &attributes), -ESTALE);
+	assert_int_equal(namespace_describe(rig->ns, id, key, sizeof(key)), -ESTALE);
+	assert_int_equal(namespace_directory_open(rig->ns, id, &directory), -ESTALE);
+	assert_int_equal(rig_lookup(rig, id, "a", NULL), -ESTALE);
+	assert_int_equal(rig_open_status(rig, id), -ESTALE);
+	namespace_refused(rig->ns, id);
+	namespace_supersede(rig->ns, id);
+	namespace_fall_back(rig->ns, id);
+	assert_int_equal(namespace_siblings(rig->ns, id, 1000, NULL, 0), 0);
+	namespace_siblings_refused(rig->ns, id, 0);
+}
+
+static int count_record(void *context, uint32_t place, const struct ledger_node *node)
+{
+	(void)place;
+	(void)node;
+	++*(unsigned *)context;
+	return 0;
+}
+
+unsigned rig_records(const struct rig *rig)
+{
+	unsigned count = 0;
+
+	assert_int_equal(ledger_nodes_each(rig->ledger, count_record, &count), 0);
+	return count;
 }

@@ -51,6 +51,15 @@ void rig_init(struct rig *rig);
 void rig_start(struct rig *rig);
 void rig_stop(struct rig *rig);
 
+/** rig_setup(), rig_teardown() - for cmocka; *@state is the rig: rig_init() and rig_start(), or
+ *  rig_stop(). */
+int rig_setup(void **state);
+int rig_teardown(void **state);
+
+/** RIG_TEST() - @test over @rig, with nothing but the two around it. */
+#define RIG_TEST(rig, test)                                                                        \
+	cmocka_unit_test_prestate_setup_teardown(test, rig_setup, rig_teardown, rig)
+
 /** rig_adopt() - the worker dies, while nothing waits and nothing is open, and the ledger that it
  *  left is adopted. rig_take_over() - and another one starts over it. */
 void rig_adopt(struct rig *rig);
@@ -91,3 +100,15 @@ uint64_t rig_look_up(struct rig *rig, uint64_t parent, const char *name);
 
 /** rig_open_status() - what OPEN of a file's node says. */
 int rig_open_status(struct rig *rig, uint64_t id);
+
+/** rig_attributes() - of a node that is there. */
+struct namespace_attributes rig_attributes(const struct rig *rig, uint64_t id);
+
+/** rig_assert_key() - the backing store, the bucket and the key of a node that is there. */
+void rig_assert_key(const struct rig *rig, uint64_t id, const char *wanted);
+
+/** rig_assert_gone() - the kernel may know the node, and whatever it asks of it is ESTALE. */
+void rig_assert_gone(struct rig *rig, uint64_t id);
+
+/** rig_records() - nodes in the ledger. */
+unsigned rig_records(const struct rig *rig);

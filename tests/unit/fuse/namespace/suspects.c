@@ -16,20 +16,10 @@
 
 static struct rig rig;
 
-static int setup(void **state)
-{
-	(void)state;
-	rig_init(&rig);
-	rig_start(&rig);
-	return 0;
-}
-
 static int teardown(void **state)
 {
-	(void)state;
 	restore_fault_reset();
-	rig_stop(&rig);
-	return 0;
+	return rig_teardown(state);
 }
 
 static bool suspected(uint64_t id, struct namespace_suspect *out)
@@ -131,7 +121,7 @@ static void test_forget_suspect__only_while_it_is_one(void **state)
 	assert_int_equal(rig_open_status(&rig, other), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(test) cmocka_unit_test_prestate_setup_teardown(test, rig_setup, teardown, &rig)
 
 int main(void)
 {

@@ -18,37 +18,9 @@
 
 static struct rig rig;
 
-static int setup(void **state)
-{
-	(void)state;
-	rig_init(&rig);
-	rig_start(&rig);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	rig_stop(&rig);
-	return 0;
-}
-
 static uint64_t ino_of(uint64_t id)
 {
-	struct namespace_attributes attributes;
-
-	assert_int_equal(namespace_attributes(rig.ns, id, &attributes), 0);
-	return attributes.ino;
-}
-
-static int open_status(uint64_t id)
-{
-	struct namespace_file *file;
-	int err = namespace_file(rig.ns, id, true, &file);
-
-	if (!err)
-		namespace_file_free(file);
-	return err;
+	return rig_attributes(&rig, id).ino;
 }
 
 static void test_overwritten__a_new_node__the_old_one_is_stale_and_goes_on(void **state)
@@ -66,7 +38,7 @@ static void test_overwritten__a_new_node__the_old_one_is_stale_and_goes_on(void 
 		fake_put(&rig.fake, "a", 1, "e1");
 		clock_manual_advance(&rig.clock, 61 * NS_PER_S);
 		assert_int_equal(rig_lookup(&rig, ROOT, "a", &before), 0);
-		assert_int_equal(open_status(before), 0);
+		assert_int_equal(rig_open_status(&rig, before), 0);
 		fake_put(&rig.fake, "a", rows[i].size, rows[i].etag);
 		rig.obsolete = 0;
 		clock_manual_advance(&rig.clock, 61 * NS_PER_S);
@@ -75,8 +47,8 @@ static void test_overwritten__a_new_node__the_old_one_is_stale_and_goes_on(void 
 		assert_true(ino_of(after) != ino_of(before));
 		assert_int_equal(rig.obsolete, 1);
 		assert_string_equal(rig.obsolete_etag, "e1");
-		assert_int_equal(open_status(before), -ESTALE);
-		assert_int_equal(open_status(after), 0);
+		assert_int_equal(rig_open_status(&rig, before), -ESTALE);
+		assert_int_equal(rig_open_status(&rig, after), 0);
 		assert_int_equal(namespace_file(rig.ns, before, false, &file), 0);
 		assert_string_equal(file->version.etag, "e1");
 		assert_int_equal(file->version.size, 1);
@@ -108,7 +80,7 @@ static void test_superseded__another_node_of_the_same_version__nobody_is_asked(v
 	assert_false(is_fresh(before));
 	heads = rig.fake.heads;
 	namespace_supersede(rig.ns, before);
-	assert_int_equal(open_status(before), -ESTALE);
+	assert_int_equal(rig_open_status(&rig, before), -ESTALE);
 	assert_int_equal(rig_lookup(&rig, ROOT, "a", &after), 0);
 	assert_true(after != before);
 	assert_true(ino_of(after) == ino_of(before));
@@ -169,13 +141,13 @@ static void test_refused__stale_at_once_and_the_next_lookup_asks(void **state)
 	fake_put(&rig.fake, "a", 2, "e2");
 	namespace_refused(rig.ns, before);
 	assert_int_equal(rig.obsolete, 1);
-	assert_int_equal(open_status(before), -ESTALE);
+	assert_int_equal(rig_open_status(&rig, before), -ESTALE);
 	assert_int_equal(rig_lookup(&rig, ROOT, "a", &after), 0);
 	assert_int_equal(rig.fake.heads, 1);
 	assert_true(after != before);
-	assert_int_equal(open_status(after), 0);
+	assert_int_equal(rig_open_status(&rig, after), 0);
 	namespace_refused(rig.ns, before); /* no effect on the new one */
-	assert_int_equal(open_status(after), 0);
+	assert_int_equal(rig_open_status(&rig, after), 0);
 }
 
 static void test_refused_but_found_again__a_confirmed_node(void **state)
@@ -205,7 +177,7 @@ static void test_deleted__the_node_is_stale_and_goes_on(void **state)
 	fake_delete(&rig.fake, "a");
 	clock_manual_advance(&rig.clock, 61 * NS_PER_S);
 	assert_int_equal(rig_lookup(&rig, ROOT, "a", NULL), -ENOENT);
-	assert_int_equal(open_status(id), -ESTALE);
+	assert_int_equal(rig_open_status(&rig, id), -ESTALE);
 	assert_int_equal(rig.obsolete, 1);
 	assert_int_equal(ino_of(id), ino_of(id));
 }
@@ -246,7 +218,7 @@ static void test_overwritten__seen_by_readdirplus(void **state)
 	assert_int_equal(rig_read_all(&rig, &reader), 0);
 	assert_int_equal(reader.count, 1);
 	assert_true(reader.ids[0] != before);
-	assert_int_equal(open_status(before), -ESTALE);
+	assert_int_equal(rig_open_status(&rig, before), -ESTALE);
 	rig_close(&rig, &reader);
 }
 
@@ -411,7 +383,7 @@ static void test_create__an_unknown_backing_store__is_named(void **state)
 	assert_null(ns);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(test) RIG_TEST(&rig, test)
 
 int main(void)
 {

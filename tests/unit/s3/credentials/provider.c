@@ -176,24 +176,59 @@ static char *copy(const char *text)
 	return result;
 }
 
-/* A server and a config without credentials; no client yet. */
-static void begin(struct fixture *fixture, struct services *services, int source)
+/* The test's own: a server, what its services do, a client; a file's name; the last problem. */
+static struct services services;
+static struct fixture fixture;
+static bool begun; /* the fixture is there */
+static char path[64], problem[S3_PROBLEM_MAX];
+
+static void end(void)
+{
+	if (begun)
+		fixture_fini(&fixture);
+	begun = false;
+}
+
+/* A server and a config without credentials; no client yet. Those before are gone. */
+static void begin(const struct services *wanted, int source)
 {
 	static const struct step none[SCRIPT_STEPS];
 	static struct object unused;
 
+	end();
 	clear_environment();
 	object_init(&unused, none); /* makes the contents */
 	object_fini(&unused);
-	fixture_init(fixture, serve, services);
-	free(fixture->config.credentials.access_key);
-	free(fixture->config.credentials.secret_key);
-	fixture->config.credentials.access_key = fixture->config.credentials.secret_key = NULL;
-	fixture->config.credentials.source = source;
+	services = *wanted;
+	fixture_init(&fixture, serve, &services);
+	begun = true;
+	free(fixture.config.credentials.access_key);
+	free(fixture.config.credentials.secret_key);
+	fixture.config.credentials.access_key = fixture.config.credentials.secret_key = NULL;
+	fixture.config.credentials.source = source;
 }
 
-static int get_ten_bytes(struct fixture *fixture, unsigned deadline_ms,
-			 char problem[S3_PROBLEM_MAX])
+static int setup(void **state)
+{
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/tmp/cenote-credentials-XXXXXX");
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	close(fd);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	end();
+	unlink(path);
+	return 0;
+}
+
+static int get_ten_bytes(unsigned deadline_ms)
 {
 	char dst[10];
 	struct s3_get get = { .request = { .bucket = "bucket",
@@ -202,7 +237,7 @@ static int get_ten_bytes(struct fixture *fixture, unsigned deadline_ms,
 			      .off = 100,
 			      .len = sizeof(dst),
 			      .dst = dst };
-	int status = fixture_get(fixture, &get);
+	int status = fixture_get(&fixture, &get);
 
 	if (!status)
 		object_check(dst, 100, sizeof(dst));
@@ -210,15 +245,31 @@ static int get_ten_bytes(struct fixture *fixture, unsigned deadline_ms,
 	return status;
 }
 
-static void expect_identity(struct fixture *fixture, const char *wanted)
+static void expect_get(int status)
+{
+	assert_int_equal(get_ten_bytes(30000), status);
+}
+
+static void expect_identity(const char *wanted)
 {
 	char identity[256];
 
-	s3_client_identity(fixture->client, identity, sizeof(identity));
+	s3_client_identity(fixture.client, identity, sizeof(identity));
 	assert_string_equal(identity, wanted);
 }
 
-static void write_file(const char *path, const char *text)
+/* No client for a config like that. */
+static void expect_refused(const char *wanted)
+{
+	char why[256] = "";
+
+	assert_int_equal(s3_client_create("x", &fixture.config, clock_system(), &fixture.client,
+					  why, sizeof(why)),
+			 -EINVAL);
+	assert_non_null(strstr(why, wanted));
+}
+
+static void write_file(const char *text)
 {
 	char temporary[256];
 
@@ -229,64 +280,47 @@ static void write_file(const char *path, const char *text)
 	CHECK(!rename(temporary, path));
 }
 
-static void make_path(char out[64])
-{
-	snprintf(out, 64, "/tmp/cenote-credentials-XXXXXX");
-	int fd = mkstemp(out);
-	CHECK(fd >= 0);
-	close(fd);
-}
-
 static void test_environment__keys_and_token__are_used(void **state)
 {
-	struct services services = { .wanted_key = "ENVIRONMENTKEY", .wanted_token = "tok+/=" };
-	struct fixture fixture;
-	char problem[S3_PROBLEM_MAX];
+	const struct services wanted = { .wanted_key = "ENVIRONMENTKEY", .wanted_token = "tok+/=" };
 
 	(void)state;
-	begin(&fixture, &services, S3_CREDENTIALS_AUTO);
+	begin(&wanted, S3_CREDENTIALS_AUTO);
 	setenv("AWS_ACCESS_KEY_ID", "ENVIRONMENTKEY", 1);
 	setenv("AWS_SECRET_ACCESS_KEY", "geheim", 1);
 	setenv("AWS_SESSION_TOKEN", "tok+/=", 1);
 	fixture_start(&fixture);
-	assert_int_equal(get_ten_bytes(&fixture, 30000, problem), 0);
-	expect_identity(&fixture, "access key ENVI...EY (environment)");
-	fixture_fini(&fixture);
+	expect_get(0);
+	expect_identity("access key ENVI...EY (environment)");
 }
 
 static void test_config__before_environment__and_cannot_renew(void **state)
 {
-	struct services services = { .wanted_key = "CONFIGKEY" };
-	struct fixture fixture;
-	char problem[S3_PROBLEM_MAX];
+	const struct services wanted = { .wanted_key = "CONFIGKEY" };
 
 	(void)state;
-	begin(&fixture, &services, S3_CREDENTIALS_AUTO);
+	begin(&wanted, S3_CREDENTIALS_AUTO);
 	setenv("AWS_ACCESS_KEY_ID", "ENVIRONMENTKEY", 1);
 	setenv("AWS_SECRET_ACCESS_KEY", "geheim", 1);
 	fixture.config.credentials.access_key = copy("CONFIGKEY");
 	fixture.config.credentials.secret_key = copy("geheim");
 	fixture_start(&fixture);
-	assert_int_equal(get_ten_bytes(&fixture, 30000, problem), 0);
+	expect_get(0);
 	services.wanted_key = "OTHERKEY";
-	assert_int_equal(get_ten_bytes(&fixture, 30000, problem), -EACCES);
+	expect_get(-EACCES);
 	assert_string_equal(problem, "400 ExpiredToken");
 	assert_int_equal(services.refused, 1);
-	fixture_fini(&fixture);
 }
 
 static void test_anonymous__signs_nothing(void **state)
 {
-	struct services services = { 0 };
-	struct fixture fixture;
-	char problem[S3_PROBLEM_MAX];
+	const struct services wanted = { 0 };
 
 	(void)state;
-	begin(&fixture, &services, S3_CREDENTIALS_ANONYMOUS);
+	begin(&wanted, S3_CREDENTIALS_ANONYMOUS);
 	fixture_start(&fixture);
-	assert_int_equal(get_ten_bytes(&fixture, 30000, problem), 0);
-	expect_identity(&fixture, "anonymous");
-	fixture_fini(&fixture);
+	expect_get(0);
+	expect_identity("anonymous");
 }
 
 static void test_source_named__not_there__is_refused_with_a_reason(void **state)
@@ -307,33 +341,24 @@ static void test_source_named__not_there__is_refused_with_a_reason(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-		struct services services = { 0 };
-		struct fixture fixture;
-		char problem[256] = "";
-		begin(&fixture, &services, rows[i].source);
+		const struct services wanted = { 0 };
+
+		begin(&wanted, rows[i].source);
 		if (rows[i].disabled)
 			setenv("AWS_EC2_METADATA_DISABLED", rows[i].disabled, 1);
-		assert_int_equal(s3_client_create("x", &fixture.config, clock_system(),
-						  &fixture.client, problem, sizeof(problem)),
-				 -EINVAL);
-		assert_non_null(strstr(problem, rows[i].problem));
-		fixture_fini(&fixture);
+		expect_refused(rows[i].problem);
 	}
 }
 
 static void test_file__profile_and_path__from_config_or_environment(void **state)
 {
-	char path[64], problem[S3_PROBLEM_MAX];
-
 	(void)state;
-	make_path(path);
-	write_file(path,
-		   "[default]\naws_access_key_id = DEFAULTKEY\naws_secret_access_key = geheim\n"
+	write_file("[default]\naws_access_key_id = DEFAULTKEY\naws_secret_access_key = geheim\n"
 		   "[work]\naws_access_key_id = WORKKEY\naws_secret_access_key = geheim\n");
 	for (int i = 0; i < 3; i++) {
-		struct services services = { .wanted_key = i ? "WORKKEY" : "DEFAULTKEY" };
-		struct fixture fixture;
-		begin(&fixture, &services, S3_CREDENTIALS_AUTO);
+		const struct services wanted = { .wanted_key = i ? "WORKKEY" : "DEFAULTKEY" };
+
+		begin(&wanted, S3_CREDENTIALS_AUTO);
 		if (i == 2) {
 			fixture.config.credentials.file = copy(path);
 			fixture.config.credentials.profile = copy("work");
@@ -343,10 +368,8 @@ static void test_file__profile_and_path__from_config_or_environment(void **state
 				setenv("AWS_PROFILE", "work", 1);
 		}
 		fixture_start(&fixture);
-		assert_int_equal(get_ten_bytes(&fixture, 30000, problem), 0);
-		fixture_fini(&fixture);
+		expect_get(0);
 	}
-	unlink(path);
 }
 
 static void test_file__bad__is_refused_at_once(void **state)
@@ -357,104 +380,83 @@ static void test_file__bad__is_refused_at_once(void **state)
 		{ "[other]\n", "no profile [default]" },
 		{ "[default]\naws_access_key_id = X\n", "secret key" },
 	};
-	char path[64];
 
 	(void)state;
-	make_path(path);
 	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-		struct services services = { 0 };
-		struct fixture fixture;
-		char problem[256] = "";
-		write_file(path, rows[i].text);
-		begin(&fixture, &services, S3_CREDENTIALS_AUTO);
+		const struct services wanted = { 0 };
+
+		write_file(rows[i].text);
+		begin(&wanted, S3_CREDENTIALS_AUTO);
 		fixture.config.credentials.file = copy(path);
-		assert_int_equal(s3_client_create("x", &fixture.config, clock_system(),
-						  &fixture.client, problem, sizeof(problem)),
-				 -EINVAL);
-		assert_non_null(strstr(problem, rows[i].problem));
-		fixture_fini(&fixture);
+		expect_refused(rows[i].problem);
 	}
-	unlink(path);
 }
 
 static void test_file__rewritten_after_expiry__is_read_again(void **state)
 {
-	struct services services = { .wanted_key = "OLDKEY" };
-	struct fixture fixture;
-	char path[64], problem[S3_PROBLEM_MAX];
+	const struct services wanted = { .wanted_key = "OLDKEY" };
 
 	(void)state;
-	make_path(path);
-	write_file(path, "[default]\naws_access_key_id = OLDKEY\naws_secret_access_key = geheim\n");
-	begin(&fixture, &services, S3_CREDENTIALS_FILE);
+	write_file("[default]\naws_access_key_id = OLDKEY\naws_secret_access_key = geheim\n");
+	begin(&wanted, S3_CREDENTIALS_FILE);
 	fixture.config.credentials.file = copy(path);
 	fixture_start(&fixture);
-	assert_int_equal(get_ten_bytes(&fixture, 30000, problem), 0);
-	write_file(path, "[default]\naws_access_key_id = NEWKEY\naws_secret_access_key = geheim\n");
+	expect_get(0);
+	write_file("[default]\naws_access_key_id = NEWKEY\naws_secret_access_key = geheim\n");
 	services.wanted_key = "NEWKEY";
-	assert_int_equal(get_ten_bytes(&fixture, 30000, problem), 0);
+	expect_get(0);
 	assert_int_equal(services.refused, 1);
 	assert_int_equal(fixture_counter(&fixture, S3_CREDENTIAL_REFRESHES), 2);
 	/* what does not get better by reading again is refused */
 	services.wanted_key = "NEVERKEY";
-	assert_int_equal(get_ten_bytes(&fixture, 30000, problem), -EACCES);
-	fixture_fini(&fixture);
-	unlink(path);
+	expect_get(-EACCES);
 }
 
-static void use_imds(struct fixture *fixture)
+static void use_imds(void)
 {
-	fixture->config.credentials.imds_endpoint = copy(fixture->endpoint);
+	fixture.config.credentials.imds_endpoint = copy(fixture.endpoint);
 }
 
 static void test_imds__role_credentials__are_used(void **state)
 {
-	struct services services = { .wanted_key = "SERVICEKEY1",
-				     .wanted_token = "token1",
-				     .lifetime_s = 3600 };
-	struct fixture fixture;
-	char problem[S3_PROBLEM_MAX];
+	const struct services wanted = { .wanted_key = "SERVICEKEY1",
+					 .wanted_token = "token1",
+					 .lifetime_s = 3600 };
 
 	(void)state;
-	begin(&fixture, &services, S3_CREDENTIALS_AUTO);
-	use_imds(&fixture);
+	begin(&wanted, S3_CREDENTIALS_AUTO);
+	use_imds();
 	fixture_start(&fixture);
-	assert_int_equal(get_ten_bytes(&fixture, 30000, problem), 0);
-	expect_identity(&fixture, "access key SERV...Y1 (imds)");
+	expect_get(0);
+	expect_identity("access key SERV...Y1 (imds)");
 	assert_int_equal(services.handed_out, 1);
-	fixture_fini(&fixture);
 }
 
 static void test_imds__short_lived__is_renewed_before_the_end(void **state)
 {
-	struct services services = { .lifetime_s = 2 };
-	struct fixture fixture;
+	const struct services wanted = { .lifetime_s = 2 };
 
 	(void)state;
-	begin(&fixture, &services, S3_CREDENTIALS_IMDS);
-	use_imds(&fixture);
+	begin(&wanted, S3_CREDENTIALS_IMDS);
+	use_imds();
 	fixture_start(&fixture);
 	fixture_wait_counter(&fixture, S3_CREDENTIAL_REFRESHES, 3);
 	assert_true(services.handed_out >= 3);
-	fixture_fini(&fixture);
 }
 
 static void test_imds__service_says_expired__is_renewed_at_once(void **state)
 {
-	struct services services = { .wanted_key = "SERVICEKEY2",
-				     .wanted_token = "token2",
-				     .lifetime_s = 36000 };
-	struct fixture fixture;
-	char problem[S3_PROBLEM_MAX];
+	const struct services wanted = { .wanted_key = "SERVICEKEY2",
+					 .wanted_token = "token2",
+					 .lifetime_s = 36000 };
 
 	(void)state;
-	begin(&fixture, &services, S3_CREDENTIALS_IMDS);
-	use_imds(&fixture);
+	begin(&wanted, S3_CREDENTIALS_IMDS);
+	use_imds();
 	fixture_start(&fixture);
-	assert_int_equal(get_ten_bytes(&fixture, 30000, problem), 0);
+	expect_get(0);
 	assert_int_equal(services.refused, 1);
 	assert_int_equal(services.handed_out, 2);
-	fixture_fini(&fixture);
 }
 
 static void test_imds__refuses_or_is_away__requests_say_so(void **state)
@@ -474,44 +476,37 @@ static void test_imds__refuses_or_is_away__requests_say_so(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-		struct services services = { .imds_status = rows[i].imds_status,
-					     .hang = rows[i].hang };
-		struct fixture fixture;
-		char problem[S3_PROBLEM_MAX];
-		begin(&fixture, &services, S3_CREDENTIALS_IMDS);
-		use_imds(&fixture);
+		const struct services wanted = { .imds_status = rows[i].imds_status,
+						 .hang = rows[i].hang };
+
+		begin(&wanted, S3_CREDENTIALS_IMDS);
+		use_imds();
 		fixture_start(&fixture);
 		if (rows[i].imds_status)
 			fixture_wait_requests(&fixture, 1);
-		assert_int_equal(
-			get_ten_bytes(&fixture, rows[i].status == -EACCES ? 30000 : 500, problem),
-			rows[i].status);
+		assert_int_equal(get_ten_bytes(rows[i].status == -EACCES ? 30000 : 500),
+				 rows[i].status);
 		assert_non_null(strstr(problem, rows[i].problem));
-		fixture_fini(&fixture);
 	}
 }
 
 static void test_container__full_uri_with_token_file__is_used(void **state)
 {
-	struct services services = { .wanted_key = "SERVICEKEY1",
-				     .wanted_token = "token1",
-				     .lifetime_s = 3600 };
-	struct fixture fixture;
-	char path[64], uri[128], problem[S3_PROBLEM_MAX];
+	const struct services wanted = { .wanted_key = "SERVICEKEY1",
+					 .wanted_token = "token1",
+					 .lifetime_s = 3600 };
+	char uri[128];
 
 	(void)state;
-	make_path(path);
-	write_file(path, "rotated token\n");
-	begin(&fixture, &services, S3_CREDENTIALS_AUTO);
+	write_file("rotated token\n");
+	begin(&wanted, S3_CREDENTIALS_AUTO);
 	snprintf(uri, sizeof(uri), "%s/container", fixture.endpoint);
 	setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri, 1);
 	setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", path, 1);
 	fixture_start(&fixture);
-	assert_int_equal(get_ten_bytes(&fixture, 30000, problem), 0);
+	expect_get(0);
 	assert_string_equal(services.authorization, "rotated token");
-	expect_identity(&fixture, "access key SERV...Y1 (container)");
-	fixture_fini(&fixture);
-	unlink(path);
+	expect_identity("access key SERV...Y1 (container)");
 }
 
 static void test_container__uri_that_leaves_the_machine_unencrypted__is_refused(void **state)
@@ -522,84 +517,73 @@ static void test_container__uri_that_leaves_the_machine_unencrypted__is_refused(
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_COUNT(uris); i++) {
-		struct services services = { 0 };
-		struct fixture fixture;
-		char problem[S3_PROBLEM_MAX];
-		begin(&fixture, &services, S3_CREDENTIALS_CONTAINER);
+		const struct services wanted = { 0 };
+
+		begin(&wanted, S3_CREDENTIALS_CONTAINER);
 		setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", uris[i], 1);
 		fixture_start(&fixture);
-		assert_int_equal(get_ten_bytes(&fixture, 30000, problem), -EACCES);
+		expect_get(-EACCES);
 		assert_non_null(strstr(problem, "neither https:// nor http:// on this machine"));
-		fixture_fini(&fixture);
 	}
 }
 
 static void test_web_identity__token_from_file__is_exchanged(void **state)
 {
-	struct services services = { .wanted_key = "SERVICEKEY1",
-				     .wanted_token = "token1",
-				     .lifetime_s = 3600 };
-	struct fixture fixture;
-	char path[64], problem[S3_PROBLEM_MAX];
+	const struct services wanted = { .wanted_key = "SERVICEKEY1",
+					 .wanted_token = "token1",
+					 .lifetime_s = 3600 };
 
 	(void)state;
-	make_path(path);
-	write_file(path, "ey.J+/=\n");
-	begin(&fixture, &services, S3_CREDENTIALS_AUTO);
+	write_file("ey.J+/=\n");
+	begin(&wanted, S3_CREDENTIALS_AUTO);
 	fixture.config.credentials.sts_endpoint = copy(fixture.endpoint);
 	fixture.config.credentials.role_arn = copy("arn:aws:iam::1:role/r");
 	fixture.config.credentials.web_identity_token_file = copy(path);
 	fixture_start(&fixture);
-	assert_int_equal(get_ten_bytes(&fixture, 30000, problem), 0);
+	expect_get(0);
 	assert_string_equal(services.sts_body,
 			    "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&"
 			    "RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fr&RoleSessionName=cenote&"
 			    "WebIdentityToken=ey.J%2B%2F%3D");
-	expect_identity(&fixture, "access key SERV...Y1 (web-identity)");
-	fixture_fini(&fixture);
-	unlink(path);
+	expect_identity("access key SERV...Y1 (web-identity)");
 }
 
 static void test_web_identity__refused__is_eacces_with_the_code(void **state)
 {
-	struct services services = { .sts_status = 403, .sts_code = "AccessDenied" };
-	struct fixture fixture;
-	char path[64], problem[S3_PROBLEM_MAX];
+	const struct services wanted = { .sts_status = 403, .sts_code = "AccessDenied" };
 
 	(void)state;
-	make_path(path);
-	write_file(path, "token");
-	begin(&fixture, &services, S3_CREDENTIALS_WEB_IDENTITY);
+	write_file("token");
+	begin(&wanted, S3_CREDENTIALS_WEB_IDENTITY);
 	setenv("AWS_ENDPOINT_URL_STS", fixture.endpoint, 1);
 	setenv("AWS_ROLE_ARN", "arn", 1);
 	setenv("AWS_WEB_IDENTITY_TOKEN_FILE", path, 1);
 	fixture_start(&fixture);
-	assert_int_equal(get_ten_bytes(&fixture, 30000, problem), -EACCES);
+	expect_get(-EACCES);
 	assert_string_equal(problem, "no credentials: STS answered 403 AccessDenied");
-	expect_identity(&fixture, "none yet (web-identity): STS answered 403 AccessDenied");
-	fixture_fini(&fixture);
-	unlink(path);
+	expect_identity("none yet (web-identity): STS answered 403 AccessDenied");
 }
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_environment__keys_and_token__are_used),
-		cmocka_unit_test(test_config__before_environment__and_cannot_renew),
-		cmocka_unit_test(test_anonymous__signs_nothing),
-		cmocka_unit_test(test_source_named__not_there__is_refused_with_a_reason),
-		cmocka_unit_test(test_file__profile_and_path__from_config_or_environment),
-		cmocka_unit_test(test_file__bad__is_refused_at_once),
-		cmocka_unit_test(test_file__rewritten_after_expiry__is_read_again),
-		cmocka_unit_test(test_imds__role_credentials__are_used),
-		cmocka_unit_test(test_imds__short_lived__is_renewed_before_the_end),
-		cmocka_unit_test(test_imds__service_says_expired__is_renewed_at_once),
-		cmocka_unit_test(test_imds__refuses_or_is_away__requests_say_so),
-		cmocka_unit_test(test_container__full_uri_with_token_file__is_used),
-		cmocka_unit_test(
-			test_container__uri_that_leaves_the_machine_unencrypted__is_refused),
-		cmocka_unit_test(test_web_identity__token_from_file__is_exchanged),
-		cmocka_unit_test(test_web_identity__refused__is_eacces_with_the_code),
+		TEST(test_environment__keys_and_token__are_used),
+		TEST(test_config__before_environment__and_cannot_renew),
+		TEST(test_anonymous__signs_nothing),
+		TEST(test_source_named__not_there__is_refused_with_a_reason),
+		TEST(test_file__profile_and_path__from_config_or_environment),
+		TEST(test_file__bad__is_refused_at_once),
+		TEST(test_file__rewritten_after_expiry__is_read_again),
+		TEST(test_imds__role_credentials__are_used),
+		TEST(test_imds__short_lived__is_renewed_before_the_end),
+		TEST(test_imds__service_says_expired__is_renewed_at_once),
+		TEST(test_imds__refuses_or_is_away__requests_say_so),
+		TEST(test_container__full_uri_with_token_file__is_used),
+		TEST(test_container__uri_that_leaves_the_machine_unencrypted__is_refused),
+		TEST(test_web_identity__token_from_file__is_exchanged),
+		TEST(test_web_identity__refused__is_eacces_with_the_code),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,44 +21,51 @@
 
 #define MAP_LEN (UINT64_C(256) << 10)
 
-struct fixture {
-	char path[256];
-	struct index *index;
-};
+/* A folder of the test's own, and the index in it while it is open. */
+static char folder[256];
+static struct index *opened;
 
-static void fixture_make(struct fixture *fixture)
+static int setup(void **state)
 {
 	char here[200];
 
-	*fixture = (struct fixture){ 0 };
+	(void)state;
 	assert_non_null(getcwd(here, sizeof(here)));
-	snprintf(fixture->path, sizeof(fixture->path), "%s/index-XXXXXX", here);
-	assert_non_null(mkdtemp(fixture->path));
+	snprintf(folder, sizeof(folder), "%s/index-XXXXXX", here);
+	assert_non_null(mkdtemp(folder));
+	return 0;
 }
 
-static int fixture_open(struct fixture *fixture)
+static int open_index(void)
 {
-	struct index_options options = { .path = fixture->path, .map_len = MAP_LEN };
+	struct index_options options = { .path = folder, .map_len = MAP_LEN };
 
-	return index_open(&options, &fixture->index);
+	return index_open(&options, &opened);
 }
 
-static void fixture_close(struct fixture *fixture)
+static void close_index(void)
 {
-	index_close(fixture->index);
-	fixture->index = NULL;
+	index_close(opened);
+	opened = NULL;
 }
 
-static void fixture_remove(struct fixture *fixture)
+static void remove_index(void)
 {
-	fixture_close(fixture);
-	assert_int_equal(index_remove(fixture->path), 0);
-	assert_int_equal(rmdir(fixture->path), 0);
+	close_index();
+	assert_int_equal(index_remove(folder), 0);
 }
 
-static void data_path(const struct fixture *fixture, char *out, size_t out_size)
+static int teardown(void **state)
 {
-	snprintf(out, out_size, "%s/data.mdb", fixture->path);
+	(void)state;
+	remove_index();
+	assert_int_equal(rmdir(folder), 0);
+	return 0;
+}
+
+static void data_path(char *out, size_t out_size)
+{
+	snprintf(out, out_size, "%s/data.mdb", folder);
 }
 
 static struct object_id id_of(unsigned number)
@@ -112,7 +119,6 @@ static int check_range(struct index_txn *txn, void *argument)
 }
 
 struct readers {
-	struct fixture *fixture;
 	_Atomic bool stop;
 	_Atomic unsigned bad;
 	_Atomic unsigned reads;
@@ -124,7 +130,7 @@ static void *read_on(void *argument)
 	struct range range = { 0, 10 };
 
 	do {
-		if (index_read(readers->fixture->index, check_range, &range) != 0)
+		if (index_read(opened, check_range, &range) != 0)
 			readers->bad++;
 		readers->reads++;
 	} while (!readers->stop);
@@ -136,55 +142,49 @@ static void test_update__map_full__grows_under_readers(void **state)
 {
 	pthread_t threads[INDEX_READERS_MAX + 8];
 	struct readers readers = { 0 };
-	struct fixture fixture;
 	struct range range = { 0, 100 };
 
 	(void)state;
-	fixture_make(&fixture);
-	readers.fixture = &fixture;
-	assert_int_equal(fixture_open(&fixture), 0);
-	assert_int_equal(index_update(fixture.index, put_range, &range), 0);
+	assert_int_equal(open_index(), 0);
+	assert_int_equal(index_update(opened, put_range, &range), 0);
 	for (unsigned i = 0; i < ARRAY_COUNT(threads); i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, read_on, &readers), 0);
 	for (unsigned i = 0; i < 20; i++) {
 		range.first += range.count;
-		assert_int_equal(index_update(fixture.index, put_range, &range), 0);
+		assert_int_equal(index_update(opened, put_range, &range), 0);
 	}
 	readers.stop = true;
 	for (unsigned i = 0; i < ARRAY_COUNT(threads); i++)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(readers.bad, 0);
-	assert_true(index_bytes(fixture.index) > 4 * MAP_LEN);
+	assert_true(index_bytes(opened) > 4 * MAP_LEN);
 	range = (struct range){ 0, 2100 };
-	assert_int_equal(index_read(fixture.index, check_range, &range), 0);
-	fixture_close(&fixture);
+	assert_int_equal(index_read(opened, check_range, &range), 0);
+	close_index();
 	/* A map that is smaller than the file at the next start is no problem either. */
-	assert_int_equal(fixture_open(&fixture), 0);
-	assert_int_equal(index_read(fixture.index, check_range, &range), 0);
-	fixture_remove(&fixture);
+	assert_int_equal(open_index(), 0);
+	assert_int_equal(index_read(opened, check_range, &range), 0);
 }
 
 static void test_update__at_its_limit__no_space_and_goes_on(void **state)
 {
-	struct fixture fixture;
 	struct range range = { 0, 100 };
-	struct index_options options = { .map_len = MAP_LEN, .map_len_max = MAP_LEN };
+	struct index_options options = { .path = folder,
+					 .map_len = MAP_LEN,
+					 .map_len_max = MAP_LEN };
 	int error = 0;
 
 	(void)state;
-	fixture_make(&fixture);
-	options.path = fixture.path;
-	assert_int_equal(index_open(&options, &fixture.index), 0);
+	assert_int_equal(index_open(&options, &opened), 0);
 	for (unsigned i = 0; i < 10 && !error; i++) {
-		error = index_update(fixture.index, put_range, &range);
+		error = index_update(opened, put_range, &range);
 		range.first += range.count;
 	}
 	assert_int_equal(error, -ENOSPC);
 	range = (struct range){ 0, 100 };
-	assert_int_equal(index_read(fixture.index, check_range, &range), 0);
+	assert_int_equal(index_read(opened, check_range, &range), 0);
 	range = (struct range){ 0, 1 };
-	assert_int_equal(index_update(fixture.index, put_range, &range), 0);
-	fixture_remove(&fixture);
+	assert_int_equal(index_update(opened, put_range, &range), 0);
 }
 
 static int put_and_fail(struct index_txn *txn, void *argument)
@@ -197,47 +197,41 @@ static int put_and_fail(struct index_txn *txn, void *argument)
 
 static void test_update__body_fails__nothing_changed(void **state)
 {
-	struct fixture fixture;
 	struct range range = { 5000, 10 };
 	int error = -EDOM;
 
 	(void)state;
-	fixture_make(&fixture);
-	assert_int_equal(fixture_open(&fixture), 0);
-	assert_int_equal(index_update(fixture.index, put_and_fail, &error), -EDOM);
-	assert_int_equal(index_read(fixture.index, check_range, &range), -ENOENT);
-	fixture_remove(&fixture);
+	assert_int_equal(open_index(), 0);
+	assert_int_equal(index_update(opened, put_and_fail, &error), -EDOM);
+	assert_int_equal(index_read(opened, check_range, &range), -ENOENT);
 }
 
 /* The file loses its pages while it is mapped: SIGBUS, in place of a process that ends. */
 static void test_read__file_cut_under_the_map__an_error(void **state)
 {
-	struct fixture fixture;
 	struct range range = { 0, 1000 };
 	char path[300];
 	int error;
 
 	(void)state;
+	data_path(path, sizeof(path));
 	for (int writing = 0; writing < 2; writing++) {
-		fixture_make(&fixture);
-		data_path(&fixture, path, sizeof(path));
-		assert_int_equal(fixture_open(&fixture), 0);
-		assert_int_equal(index_update(fixture.index, put_range, &range), 0);
+		assert_int_equal(open_index(), 0);
+		assert_int_equal(index_update(opened, put_range, &range), 0);
 		assert_int_equal(truncate(path, 8192), 0);
 		if (writing)
-			error = index_update(fixture.index, put_range, &range);
+			error = index_update(opened, put_range, &range);
 		else
-			error = index_read(fixture.index, check_range, &range);
+			error = index_read(opened, check_range, &range);
 		assert_int_equal(error, -EIO);
 		/* It stays broken, whatever is asked of it. */
-		assert_int_equal(index_read(fixture.index, check_range, &range), -EIO);
-		assert_int_equal(index_update(fixture.index, put_range, &range), -EIO);
-		fixture_close(&fixture);
-		assert_int_equal(index_remove(fixture.path), 0);
-		assert_int_equal(fixture_open(&fixture), 0);
-		assert_int_equal(index_update(fixture.index, put_range, &range), 0);
-		assert_int_equal(index_read(fixture.index, check_range, &range), 0);
-		fixture_remove(&fixture);
+		assert_int_equal(index_read(opened, check_range, &range), -EIO);
+		assert_int_equal(index_update(opened, put_range, &range), -EIO);
+		remove_index();
+		assert_int_equal(open_index(), 0);
+		assert_int_equal(index_update(opened, put_range, &range), 0);
+		assert_int_equal(index_read(opened, check_range, &range), 0);
+		remove_index();
 	}
 }
 
@@ -258,65 +252,57 @@ static void test_open__any_page_spoilt__damaged_or_right(void **state)
 {
 	static const int bytes[] = { 0x00, 0xff };
 	struct range range = { 0, 200 };
-	struct fixture fixture;
 	struct stat st;
 	char path[300];
 
 	(void)state;
-	fixture_make(&fixture);
-	data_path(&fixture, path, sizeof(path));
+	data_path(path, sizeof(path));
 	for (unsigned i = 0; i < ARRAY_COUNT(bytes); i++) {
 		off_t len = 4096;
 
 		for (off_t page = 0; page < len; page += 4096) {
-			int error = fixture_open(&fixture);
+			int error = open_index();
 
 			assert_int_equal(error, 0);
-			assert_int_equal(index_update(fixture.index, put_range, &range), 0);
-			fixture_close(&fixture);
+			assert_int_equal(index_update(opened, put_range, &range), 0);
+			close_index();
 			assert_int_equal(stat(path, &st), 0);
 			len = st.st_size;
 			overwrite(path, page, bytes[i], 4096);
-			error = fixture_open(&fixture);
+			error = open_index();
 			if (!error) {
-				error = index_read(fixture.index, check_range, &range);
+				error = index_read(opened, check_range, &range);
 				assert_true(error == 0 || error == -EUCLEAN || error == -EIO ||
 					    error == -EBADMSG || error == -ENOENT);
 			} else {
 				assert_true(error == -EUCLEAN || error == -EIO);
 			}
-			fixture_close(&fixture);
-			assert_int_equal(index_remove(fixture.path), 0);
+			remove_index();
 		}
 	}
-	assert_int_equal(rmdir(fixture.path), 0);
 }
 
 static void test_open__cut_short__damaged_unless_only_free_pages_are_missing(void **state)
 {
 	struct range range = { 0, 1000 };
-	struct fixture fixture;
 	struct stat st;
 	char path[300];
 
 	(void)state;
-	fixture_make(&fixture);
-	data_path(&fixture, path, sizeof(path));
+	data_path(path, sizeof(path));
 	for (int share = 0; share < 8; share++) {
 		int error;
 
-		assert_int_equal(fixture_open(&fixture), 0);
-		assert_int_equal(index_update(fixture.index, put_range, &range), 0);
-		fixture_close(&fixture);
+		assert_int_equal(open_index(), 0);
+		assert_int_equal(index_update(opened, put_range, &range), 0);
+		close_index();
 		assert_int_equal(stat(path, &st), 0);
 		assert_int_equal(truncate(path, st.st_size * share / 8), 0);
-		error = fixture_open(&fixture);
+		error = open_index();
 		/* Of length 0 it is new. */
 		assert_int_equal(error, share == 0 ? 0 : -EUCLEAN);
-		fixture_close(&fixture);
-		assert_int_equal(index_remove(fixture.path), 0);
+		remove_index();
 	}
-	assert_int_equal(rmdir(fixture.path), 0);
 }
 
 static int list_members(struct index_txn *txn, void *argument)
@@ -344,13 +330,9 @@ static int list_members(struct index_txn *txn, void *argument)
 
 static void test_member_list__several_kinds_and_numbers__only_those_asked_for(void **state)
 {
-	struct fixture fixture;
-
 	(void)state;
-	fixture_make(&fixture);
-	assert_int_equal(fixture_open(&fixture), 0);
-	assert_int_equal(index_update(fixture.index, list_members, NULL), 0);
-	fixture_remove(&fixture);
+	assert_int_equal(open_index(), 0);
+	assert_int_equal(index_update(opened, list_members, NULL), 0);
 }
 
 static int delete_blocks(struct index_txn *txn, void *argument)
@@ -371,13 +353,9 @@ static int delete_blocks(struct index_txn *txn, void *argument)
 
 static void test_block_delete_some__in_two_steps__only_that_object(void **state)
 {
-	struct fixture fixture;
-
 	(void)state;
-	fixture_make(&fixture);
-	assert_int_equal(fixture_open(&fixture), 0);
-	assert_int_equal(index_update(fixture.index, delete_blocks, NULL), 0);
-	fixture_remove(&fixture);
+	assert_int_equal(open_index(), 0);
+	assert_int_equal(index_update(opened, delete_blocks, NULL), 0);
 }
 
 static int list_blocks(struct index_txn *txn, void *argument)
@@ -404,27 +382,25 @@ static int list_blocks(struct index_txn *txn, void *argument)
 
 static void test_block_list__from_anywhere__only_that_object_in_order(void **state)
 {
-	struct fixture fixture;
-
 	(void)state;
-	fixture_make(&fixture);
-	assert_int_equal(fixture_open(&fixture), 0);
-	assert_int_equal(index_update(fixture.index, list_blocks, NULL), 0);
-	fixture_remove(&fixture);
+	assert_int_equal(open_index(), 0);
+	assert_int_equal(index_update(opened, list_blocks, NULL), 0);
 }
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_update__map_full__grows_under_readers),
-		cmocka_unit_test(test_update__at_its_limit__no_space_and_goes_on),
-		cmocka_unit_test(test_update__body_fails__nothing_changed),
-		cmocka_unit_test(test_read__file_cut_under_the_map__an_error),
-		cmocka_unit_test(test_open__any_page_spoilt__damaged_or_right),
-		cmocka_unit_test(test_open__cut_short__damaged_unless_only_free_pages_are_missing),
-		cmocka_unit_test(test_member_list__several_kinds_and_numbers__only_those_asked_for),
-		cmocka_unit_test(test_block_delete_some__in_two_steps__only_that_object),
-		cmocka_unit_test(test_block_list__from_anywhere__only_that_object_in_order),
+		TEST(test_update__map_full__grows_under_readers),
+		TEST(test_update__at_its_limit__no_space_and_goes_on),
+		TEST(test_update__body_fails__nothing_changed),
+		TEST(test_read__file_cut_under_the_map__an_error),
+		TEST(test_open__any_page_spoilt__damaged_or_right),
+		TEST(test_open__cut_short__damaged_unless_only_free_pages_are_missing),
+		TEST(test_member_list__several_kinds_and_numbers__only_those_asked_for),
+		TEST(test_block_delete_some__in_two_steps__only_that_object),
+		TEST(test_block_list__from_anywhere__only_that_object_in_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
