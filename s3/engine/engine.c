@@ -173,16 +173,34 @@ static void start(struct engine *engine, struct s3_request *request)
 	timers_set(&engine->timers, &attempt->timer, next_look_ns(engine, attempt));
 }
 
+/* What earlier attempts met says more than that the last one had no time left. */
+static void judge_too_late(struct attempt *attempt, bool answered)
+{
+	const struct s3_request *request = attempt->request;
+	char before[S3_PROBLEM_MAX];
+
+	if (answered) {
+		attempt_judge(attempt, STATUS_FINAL, -ETIMEDOUT,
+			      "deadline passed in the middle of the answer from %s",
+			      text_get(&attempt->authority));
+	} else if (request->own.attempts > 1) {
+		snprintf(before, sizeof(before), "%s", request->problem);
+		attempt_judge(attempt, STATUS_FINAL, -ETIMEDOUT,
+			      "%s, then no answer before the deadline", before);
+	} else {
+		attempt_judge(attempt, STATUS_FINAL, -ETIMEDOUT,
+			      "no answer from %s before the deadline",
+			      text_get(&attempt->authority));
+	}
+}
+
 static void judge_late(struct engine *engine, struct attempt *attempt, uint64_t now_ns)
 {
 	const char *authority = text_get(&attempt->authority);
 	bool answered = attempt->response.http_status != 0;
 
 	if (attempt->request->deadline_ns <= now_ns) {
-		attempt_judge(attempt, STATUS_FINAL, -ETIMEDOUT,
-			      answered ? "deadline passed in the middle of the answer from %s"
-				       : "no answer from %s before the deadline",
-			      authority);
+		judge_too_late(attempt, answered);
 		return;
 	}
 	attempt_judge(attempt, STATUS_RETRY, -ETIMEDOUT,
