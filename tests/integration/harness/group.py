@@ -46,6 +46,20 @@ def find(group, name):
     return sorted(pids, key=lambda pid: (int((stat(pid) or ["0"] * 20)[19]), pid))
 
 
+def is_stopped(group):
+    """Whether each thread of all members stands still: SIGSTOP reaches one after the other."""
+    return all(fields is None or fields[0] in "TZX"
+               for pid in members(group) for fields in map(stat, threads(pid)))
+
+
+def threads(pid):
+    """Paths below /proc, for stat()."""
+    try:
+        return [f"{pid}/task/{thread}" for thread in os.listdir(f"/proc/{pid}/task")]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def send(group, number):
     """A signal to all at once: none gets to start another in between."""
     try:

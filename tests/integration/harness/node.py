@@ -214,6 +214,7 @@ class Node:
     def freeze(self):
         """All of it stands still, as on a machine that swaps."""
         group.send(self.process.pid, signal.SIGSTOP)
+        wait.until(lambda: group.is_stopped(self.process.pid), STOP_S, "it stands still")
 
     def thaw(self):
         group.send(self.process.pid, signal.SIGCONT)
