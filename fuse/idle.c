@@ -117,7 +117,7 @@ static void close_all_locked(struct mount *mount, struct backing_files *files)
 	if (TAILQ_EMPTY(files))
 		return;
 	pthread_mutex_unlock(&passthrough->lock);
-	TAILQ_FOREACH (file, files, link)
+	for (file = TAILQ_FIRST(files); file; file = TAILQ_NEXT(file, link))
 		channel_backing_close(mount->channel, file->id);
 	pthread_mutex_lock(&passthrough->lock);
 	for (file = TAILQ_FIRST(files); file; file = next) {

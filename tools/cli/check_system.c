@@ -273,13 +273,14 @@ static void mountpoint_check(struct check_report *report, const char *path, bool
 
 static bool may_mount(void)
 {
+	static const char word[] = "CapEff:";
 	FILE *file = fopen("/proc/self/status", "re");
 	unsigned long long effective = 0;
 	char line[256];
 
 	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "CapEff: %llx", &effective) == 1)
-			break;
+		if (strncmp(line, word, strlen(word)) == 0)
+			effective = strtoull(line + strlen(word), NULL, 16);
 	if (file)
 		fclose(file);
 	return effective >> CAP_SYS_ADMIN & 1;
