@@ -18,6 +18,7 @@
 
 #include "base/check.h"
 #include "cache/store/ring.h"
+#include "tests/unit/base/slow.h"
 #include "tests/unit/cache/store/faults.h"
 #include "tests/unit/cache/store/roles.h"
 
@@ -433,7 +434,7 @@ static void test_read__while_ownership_moves_and_blocks_are_punched__no_bad_chec
 		racers[i] = (struct racer){ .rig = &rig, .seed = i * 1000, .stop = &stop };
 		assert_int_equal(pthread_create(&threads[i], NULL, race_reading, &racers[i]), 0);
 	}
-	for (unsigned i = 0; i < STEPS; i++) {
+	for (unsigned i = 0; i < SLOWED(STEPS); i++) {
 		rig_object(&object, i % RACE_OBJECTS, BLOCKS * RIG_BLOCK_LEN, "/images");
 		for (uint64_t block = 0; block < BLOCKS; block++)
 			rig_write(&rig, &object, block);
