@@ -13,9 +13,15 @@ def stat(pid):
         return None
 
 
+STORER = "cenoted-storer"  # a child of the worker, of the same file
+
+
 def program(pid):
-    """The name of the file that @pid runs, or None."""
+    """The name of the file that @pid runs, or STORER, or None."""
     try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as stream:
+            if stream.read().strip() == STORER:
+                return STORER
         return os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
     except (FileNotFoundError, ProcessLookupError):
         return None
