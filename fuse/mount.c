@@ -107,19 +107,11 @@ static const struct fuse_lowlevel_ops operations = {
 };
 
 /* Without OPEN there is no RELEASE. */
-static const struct fuse_lowlevel_ops small_files_operations = {
-	.lookup = op_lookup,
-	.getattr = op_getattr,
-	.open = op_open_never,
-	.read = op_read,
-	.opendir = op_opendir,
-	.readdir = op_readdir,
-	.readdirplus = op_readdirplus,
-	.releasedir = op_releasedir,
-	.statfs = op_statfs,
-	.getxattr = op_getxattr,
-	.listxattr = op_listxattr,
-};
+static void small_files_ops(struct fuse_lowlevel_ops *ops)
+{
+	ops->open = op_open_never;
+	ops->release = NULL;
+}
 
 static void obsolete(void *context, const struct object_version *version)
 {
@@ -185,7 +177,9 @@ static int mount_init(struct mount *mount, const struct mount_setup *setup, char
 		err = namespace_create(&settings, &mount->ns, problem, problem_size);
 	if (err)
 		return err;
-	mount->ops = mount->kind == MOUNT_SMALL_FILES ? small_files_operations : operations;
+	mount->ops = operations;
+	if (mount->kind == MOUNT_SMALL_FILES)
+		small_files_ops(&mount->ops);
 	readonly_ops(&mount->ops);
 	mount->channel_config = (struct channel_config){
 		.ops = &mount->ops,
