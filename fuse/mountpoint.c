@@ -7,17 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <poll.h>
-#include <signal.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,13 +23,13 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "fuse/child.h"
 #include "fuse/mountinfo.h"
 
 #define TYPE		"fuse.cenote"
 #define SOURCE		"cenote"
 #define PROBE_MS	2000 /* a daemon that takes longer to answer statfs is alive, but not well */
 #define HELPER_MS	10000
-#define KILLED_MS	1000
 #define DEAD_MOUNTS_MAX 16 /* one on top of the other */
 
 extern char **environ;
@@ -51,66 +48,6 @@ static int complain(char *problem, size_t problem_size, int err, const char *for
 }
 
 /* --- children ------------------------------------------------------------------------------- */
-
-/*
- * Waits for a child, at most @timeout_ms, then kills it. A killed one goes at once, but for one
- * that waits for a FUSE request which somebody has in hand: that one is left. Return: its wait
- * status, or -ETIMEDOUT.
- */
-static int child_wait(pid_t pid, int timeout_ms)
-{
-	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct pollfd ended = { .fd = fd, .events = POLLIN };
-	bool killed = fd < 0 || poll(&ended, 1, timeout_ms) <= 0;
-	int status = 0;
-
-	if (killed) {
-		kill(pid, SIGKILL);
-		(void)poll(&ended, 1, KILLED_MS);
-	}
-	if (fd >= 0)
-		close(fd);
-	while (waitpid(pid, &status, killed ? WNOHANG : 0) < 0 && errno == EINTR)
-		;
-	return killed ? -ETIMEDOUT : status;
-}
-
-/* But for those of a terminal or a log, and @kept. */
-static void descriptors_close(int kept)
-{
-	if (kept < 3) {
-		close_range(3, ~0U, 0);
-		return;
-	}
-	if (kept > 3)
-		close_range(3, (unsigned)kept - 1, 0);
-	close_range((unsigned)kept + 1, ~0U, 0);
-}
-
-/*
- * Calls @action in a child, since it may never come back. The child is a copy of one thread of
- * many:
- * @action makes system calls and nothing else. It dies with us, unless it waits for a request that
- * we took: then with the connection, which ends with the last of its descriptors. So the child has
- * none of ours but @kept, which may be -1.
- * Return: what @action returned, 0 to 255; -ETIMEDOUT; -EAGAIN, -ENOMEM: no child.
- */
-static int child_call(int (*action)(const void *context), const void *context, int kept,
-		      int timeout_ms)
-{
-	pid_t pid = fork();
-	int status;
-
-	if (pid < 0)
-		return -errno;
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		descriptors_close(kept);
-		_exit(action(context));
-	}
-	status = child_wait(pid, timeout_ms);
-	return status >= 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -ETIMEDOUT;
-}
 
 static int is_dead(const void *context)
 {

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "fuse/child.h"
 #include "fuse/connection.h"
 
 #define END_MS 100 /* what one that is not in the kernel gets to be gone */
@@ -32,19 +33,6 @@ struct order {
 };
 
 /* --- the process ------------------------------------------------------------------------------ */
-
-/* Whatever else is open, locks and pipes and sockets, ends with the worker. */
-static void close_others(int one, int other)
-{
-	unsigned low = (unsigned)(one < other ? one : other);
-	unsigned high = (unsigned)(one < other ? other : one);
-
-	if (low > 0)
-		(void)close_range(0, low - 1, 0);
-	if (high - low > 1)
-		(void)close_range(low + 1, high - 1, 0);
-	(void)close_range(high + 1, ~0U, 0);
-}
 
 static void serve(int socket, int connection, void *buffer)
 {
@@ -66,7 +54,8 @@ __attribute__((noreturn)) static void storer_main(int socket, int connection, vo
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	prctl(PR_SET_NAME, "cenoted-storer");
-	close_others(socket, connection);
+	/* locks and pipes and sockets end with the worker */
+	child_keep_only(socket, connection);
 	serve(socket, connection, buffer);
 	_exit(0);
 }
