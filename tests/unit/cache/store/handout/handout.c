@@ -264,9 +264,7 @@ static void test_open__handed_out_and_more_than_the_index_names__a_new_file(void
 	struct stat before;
 
 	(void)state;
-	handout_make(&fixture, RIG_OWN_ALL);
-	handout_write_whole(rig, &object, 1, LARGE);
-	assert_int_equal(handout_take(rig, &object, &handout), 0);
+	handout_given(&fixture, &object, &handout);
 	before = handout_stat(rig, &object);
 	handout_flip(rig, &object, 100);
 	faults_set(&fixture.faults, FAULT_RENAME, -EIO, 0, 1000000);
@@ -294,9 +292,7 @@ static void test_replace__no_space_for_a_copy__the_object_goes_as_a_whole(void *
 	struct rig *rig = &fixture.rig;
 
 	(void)state;
-	handout_make(&fixture, RIG_OWN_ALL);
-	handout_write_whole(rig, &object, 1, LARGE);
-	assert_int_equal(handout_take(rig, &object, &handout), 0);
+	handout_given(&fixture, &object, &handout);
 	handout_flip(rig, &object, 100);
 	faults_set(&fixture.faults, FAULT_WRITE, -ENOSPC, 0, 1000000);
 	assert_int_equal(rig_read(rig, &object, 0, 0, 1), -EBADMSG);
@@ -355,9 +351,7 @@ static void test_scrub__rot__is_found_counted_and_no_longer_current(void **state
 	struct rig *rig = &fixture.rig;
 
 	(void)state;
-	handout_make(&fixture, RIG_OWN_ALL);
-	handout_write_whole(rig, &object, 1, LARGE);
-	assert_int_equal(handout_take(rig, &object, &handout), 0);
+	handout_given(&fixture, &object, &handout);
 	rig->config.scrub = UINT64_C(1) << 30;
 	store_reload(rig->store, &rig->config);
 	handout_wait_count(rig, STORE_SCRUB_BYTES, 2 * LARGE); /* all is well */

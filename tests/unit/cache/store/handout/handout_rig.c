@@ -54,6 +54,14 @@ void handout_wait_ready(struct rig *rig, const struct rig_object *object)
 	rig_wait(is_ready, &wait);
 }
 
+void handout_given(struct handout_fixture *fixture, struct rig_object *object,
+		   struct cache_handout *out)
+{
+	handout_make(fixture, RIG_OWN_ALL);
+	handout_write_whole(&fixture->rig, object, 1, LARGE);
+	assert_int_equal(handout_take(&fixture->rig, object, out), 0);
+}
+
 /* What was queued before it has been looked at when this object is ready. */
 void handout_wait_queue(struct rig *rig, unsigned number)
 {

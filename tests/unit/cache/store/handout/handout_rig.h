@@ -29,6 +29,10 @@ void handout_write_whole(struct rig *rig, struct rig_object *object, unsigned nu
 void handout_wait_ready(struct rig *rig, const struct rig_object *object);
 int handout_take(struct rig *rig, const struct rig_object *object, struct cache_handout *out);
 
+/** handout_given() - handout_make(), and a LARGE object, number 1, that is handed out. */
+void handout_given(struct handout_fixture *fixture, struct rig_object *object,
+		   struct cache_handout *out);
+
 /** handout_wait_queue() - until all that is queued has been verified, by another object @number. */
 void handout_wait_queue(struct rig *rig, unsigned number);
 

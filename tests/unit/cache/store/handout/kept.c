@@ -24,9 +24,7 @@ static void test_evict__a_handed_out_file__its_bytes_live_on(void **state)
 	struct rig *rig = &fixture.rig;
 
 	(void)state;
-	handout_make(&fixture, RIG_OWN_ALL);
-	handout_write_whole(rig, &object, 1, LARGE);
-	assert_int_equal(handout_take(rig, &object, &handout), 0);
+	handout_given(&fixture, &object, &handout);
 	store_obsolete(rig->store, &object.store.id);
 	handout_evict_one(rig);
 	assert_false(store_handout_current(rig->store, &handout));
@@ -49,9 +47,7 @@ static void test_again__given_back__as_handed_out_until_it_is_lost(void **state)
 	uint64_t bytes, lost;
 
 	(void)state;
-	handout_make(&fixture, RIG_OWN_ALL);
-	handout_write_whole(rig, &object, 1, LARGE);
-	assert_int_equal(handout_take(rig, &object, &handout), 0);
+	handout_given(&fixture, &object, &handout);
 	bytes = rig_count(rig, STORE_VERIFY_BYTES);
 	lost = store_handout_lost(rig->store);
 	for (unsigned i = 0; i < 3; i++) {
@@ -124,9 +120,7 @@ static void test_adopt__handed_out_by_a_worker_that_died__verified_without_readi
 	uint64_t bytes;
 
 	(void)state;
-	handout_make(&fixture, RIG_OWN_ALL);
-	handout_write_whole(rig, &object, 1, LARGE);
-	assert_int_equal(handout_take(rig, &object, &before), 0);
+	handout_given(&fixture, &object, &before);
 	rig_close(rig);
 	roles_open(rig, RIG_OWN_ALL);
 	bytes = rig_count(rig, STORE_VERIFY_BYTES);
@@ -164,9 +158,7 @@ static void test_adopt__evicted_under_it__unlinked_and_its_bytes_live_on(void **
 	struct rig *rig = &fixture.rig;
 
 	(void)state;
-	handout_make(&fixture, RIG_OWN_ALL);
-	handout_write_whole(rig, &object, 1, LARGE);
-	assert_int_equal(handout_take(rig, &object, &before), 0);
+	handout_given(&fixture, &object, &before);
 	rig_close(rig);
 	roles_open(rig, RIG_OWN_ALL);
 	store_handout_adopt(rig->store, 0, &object.store.id, &adopted);
