@@ -5,7 +5,6 @@
 #include "fuse/ahead.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,21 +24,11 @@
 #define WAIT_NS (20 * NS_PER_S)
 
 static struct kernel kernel;
-static char path[400];
 static uint64_t nodes[FILES];
 
 static void make(int kind)
 {
-	char settings[1024];
-
-	assert_non_null(getcwd(path, sizeof(path) - 32));
-	snprintf(path + strlen(path), 32, "/ahead-XXXXXX");
-	assert_non_null(mkdtemp(path));
-	snprintf(settings, sizeof(settings),
-		 "memory = \"64 MiB\"; read_timeout = \"60 s\"; scrub = 0; "
-		 "directories = ( { path = \"%s/0\"; capacity = \"1 GiB\"; } );",
-		 path);
-	kernel_setup_with(&kernel, settings);
+	kernel_setup_on_disk(&kernel);
 	kernel.rig.entries[0].kind = kind;
 	kernel.rig.config.sibling_max = 1 << 20;
 	kernel.rig.config.threads = 1; /* requests are seen in the order in which they are sent */
@@ -53,17 +42,11 @@ static int setup(void **state)
 	return 0;
 }
 
-static int remove_one(const char *name, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(name);
-}
-
 static int teardown(void **state)
 {
 	(void)state;
 	kernel_stop(&kernel);
-	return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return kernel_remove(&kernel);
 }
 
 /* --- what a small-files mount stores ---------------------------------------------------------- */

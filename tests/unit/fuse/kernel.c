@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,32 @@ void kernel_setup_with(struct kernel *kernel, const char *cache)
 			       sizeof(problem)) == 0);
 	CHECK(cache_create(&kernel->cache_config, clock_system(), &kernel->cache, problem,
 			   sizeof(problem)) == 0);
+}
+
+void kernel_setup_on_disk(struct kernel *kernel)
+{
+	char path[sizeof(kernel->directory)], settings[1024];
+
+	CHECK(getcwd(path, sizeof(path) - 32));
+	snprintf(path + strlen(path), 32, "/kernel-XXXXXX");
+	CHECK(mkdtemp(path));
+	snprintf(settings, sizeof(settings),
+		 "memory = \"64 MiB\"; read_timeout = \"60 s\"; scrub = 0; "
+		 "directories = ( { path = \"%s/0\"; capacity = \"1 GiB\"; } );",
+		 path);
+	kernel_setup_with(kernel, settings);
+	memcpy(kernel->directory, path, sizeof(path));
+}
+
+static int remove_one(const char *name, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st, (void)type, (void)ftw;
+	return remove(name);
+}
+
+int kernel_remove(const struct kernel *kernel)
+{
+	return nftw(kernel->directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 struct mount_setup kernel_mount_setup(struct kernel *kernel, struct backing *const *backings,

@@ -42,6 +42,7 @@ struct kernel {
 	unsigned epochs; /* how often names were to be forgotten: FUSE_NOTIFY_INC_EPOCH */
 	struct fuse_init_out init;
 	uint32_t init_flags2;		/* that INIT offers; 0: all */
+	char directory[400];		/* kernel_setup_on_disk() */
 	struct board *board;		/* the keeper's, that outlives workers */
 	struct mount_heritage heritage; /* of the worker that died; descriptors or -1 */
 };
@@ -52,6 +53,11 @@ void kernel_setup(struct kernel *kernel);
 
 /** kernel_setup_with() - the same with these settings of the cache. */
 void kernel_setup_with(struct kernel *kernel, const char *cache);
+
+/** kernel_setup_on_disk() - the same with a cache directory, in kernel->directory. When the mount
+ * has stopped, kernel_remove() removes it. Return: 0. */
+void kernel_setup_on_disk(struct kernel *kernel);
+int kernel_remove(const struct kernel *kernel);
 
 /** kernel_mount_setup() - what the mount is served by. @backings: the rig's one. */
 struct mount_setup kernel_mount_setup(struct kernel *kernel, struct backing *const *backings,

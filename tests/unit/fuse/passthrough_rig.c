@@ -4,7 +4,6 @@
 #include "tests/unit/fuse/passthrough_rig.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +19,6 @@
 
 struct backing_table table;
 struct kernel kernel;
-static char path[400];
 static const struct channel_backing_ops *real_ops;
 
 int table_open(int connection, int fd)
@@ -54,20 +52,11 @@ static const struct channel_backing_ops table_ops = { .open = table_open, .close
 
 int pass_make(uint32_t flags2, int error)
 {
-	char settings[1024];
-
 	real_ops = channel_backing_ops;
 	channel_backing_ops = &table_ops;
 	memset(&table, 0, sizeof(table));
 	table.error = error;
-	assert_non_null(getcwd(path, sizeof(path) - 32));
-	snprintf(path + strlen(path), 32, "/passthrough-XXXXXX");
-	assert_non_null(mkdtemp(path));
-	snprintf(settings, sizeof(settings),
-		 "memory = \"64 MiB\"; read_timeout = \"60 s\"; scrub = 0; "
-		 "directories = ( { path = \"%s/0\"; capacity = \"1 GiB\"; } );",
-		 path);
-	kernel_setup_with(&kernel, settings);
+	kernel_setup_on_disk(&kernel);
 	kernel.rig.config.passthrough = MOUNT_PASSTHROUGH_AUTO;
 	kernel.init_flags2 = flags2;
 	kernel_start(&kernel);
@@ -80,19 +69,13 @@ int pass_setup(void **state)
 	return pass_make(~0u, 0);
 }
 
-static int remove_one(const char *name, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(name);
-}
-
 int pass_teardown(void **state)
 {
 	(void)state;
 	kernel_stop(&kernel);
 	assert_int_equal(table.open, 0);
 	channel_backing_ops = real_ops;
-	return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return kernel_remove(&kernel);
 }
 
 struct fuse_entry_out pass_look_up(void)
@@ -269,5 +252,5 @@ void pass_object_path(char out[500])
 
 	object_id_of(&version, &id);
 	object_id_text(&id, text);
-	snprintf(out, 500, "%s/0/objects/%.2s/%s", path, text, text);
+	snprintf(out, 500, "%s/0/objects/%.2s/%s", kernel.directory, text, text);
 }
