@@ -305,21 +305,28 @@ static void test_lookup__the_longest_key__is_found(void **state)
 	assert_int_equal(rig_lookup(&rig, id, name, NULL), 0);
 }
 
+/* Anew, with these entries, the first of which is of @kind, and one object in each: "x". */
+static void start_with(char *const *paths, unsigned count, enum mount_kind kind)
+{
+	rig_stop(&rig);
+	rig_init(&rig);
+	for (unsigned i = 0; i < count; i++)
+		rig.entries[i].path = paths[i];
+	rig.entries[0].kind = kind;
+	rig.config.entries.count = count;
+	rig_start(&rig);
+	fake_put(&rig.fake, "x", 1, "e");
+}
+
 static void test_lookup__in_a_small_files_entry__is_not_connected(void **state)
 {
 	static char ab[] = "/a/b", ac[] = "/a/c";
+	char *const paths[] = { ab, ac };
 	struct rig_reader reader;
 	uint64_t a, b;
 
 	(void)state;
-	rig_stop(&rig);
-	rig_init(&rig);
-	rig.entries[0].path = ab;
-	rig.entries[0].kind = MOUNT_SMALL_FILES;
-	rig.entries[1].path = ac;
-	rig.config.entries.count = 2;
-	rig_start(&rig);
-	fake_put(&rig.fake, "x", 1, "e");
+	start_with(paths, 2, MOUNT_SMALL_FILES);
 	a = rig_look_up(&rig, ROOT, "a");
 	b = rig_look_up(&rig, a, "b");
 	assert_int_equal(rig_lookup(&rig, a, "d", NULL), -ENOENT);
@@ -337,19 +344,13 @@ static void test_lookup__in_a_small_files_entry__is_not_connected(void **state)
 static void test_lookup__above_the_entries__the_configuration_answers(void **state)
 {
 	static char ab[] = "/a/b", ac[] = "/a/c", d[] = "/d";
+	char *const paths[] = { ab, ac, d };
 	struct namespace_attributes attributes;
 	struct rig_reader reader;
 	uint64_t a, b;
 
 	(void)state;
-	rig_stop(&rig);
-	rig_init(&rig);
-	rig.entries[0].path = ab;
-	rig.entries[1].path = ac;
-	rig.entries[2].path = d;
-	rig.config.entries.count = 3;
-	rig_start(&rig);
-	fake_put(&rig.fake, "x", 1, "e");
+	start_with(paths, 3, MOUNT_ORDINARY);
 	assert_int_equal(rig_lookup(&rig, ROOT, "a", &a), 0);
 	assert_int_equal(rig_lookup(&rig, ROOT, "ab", NULL), -ENOENT);
 	assert_int_equal(rig_lookup(&rig, ROOT, "d", NULL), 0);
