@@ -51,7 +51,7 @@ static const struct option option_table[] = {
 	OPTION(struct cache_config, read_timeout, OPTION_DURATION, .default_text = "30 s",
 	       .min = 100 * (int64_t)NS_PER_MS, .max = 3600 * (int64_t)NS_PER_S,
 	       .flags = OPTION_LIVE, .help = "A read that takes longer fails with EIO."),
-	OPTION(struct cache_config, prefetch_max, OPTION_BYTES, .default_text = "64 MiB", .min = 0,
+	OPTION(struct cache_config, prefetch_max, OPTION_BYTES, .default_text = "256 MiB", .min = 0,
 	       .max = 16 * TIB,
 	       .help = "Bytes that may be under way ahead of reads, for all readers together; "
 		       "never "

@@ -132,7 +132,7 @@ static const struct option mount_option_table[] = {
 	       .help = "requests of the kernel's own that may be under way (its read-ahead of "
 		       "mapped "
 		       "files)"),
-	OPTION(struct mount_config, readahead_max, OPTION_BYTES, .default_text = "64 MiB",
+	OPTION(struct mount_config, readahead_max, OPTION_BYTES, .default_text = "128 MiB",
 	       .max = INT64_C(1) << 40, .flags = OPTION_LIVE,
 	       .help = "bytes fetched ahead of a file that is read in sequence; 0: none"),
 	OPTION(struct mount_config, sibling_max, OPTION_BYTES, .default_text = "32 MiB",

@@ -17,7 +17,7 @@
 #define SLACK	      (2u << 20)
 #define SEQUENCE_MIN  (128u << 10) /* read in sequence before anything is fetched ahead */
 #define AHEAD_PER_RUN 4
-#define STEPS	      4		   /* in which the limit is refilled */
+#define STEPS	      8		   /* in which the limit is refilled */
 #define STRIDE_RUN    2		   /* equal distances that make a stride */
 #define PIECES_MAX    32	   /* ahead */
 #define RANDOM_MAX    (256u << 10) /* larger reads are worth whole blocks in any case */

@@ -4,7 +4,7 @@
  *
  *	sequential	once 128 KiB were read in sequence: whole blocks ahead, four times as much
  *			as was read so far, up to the limit; so a reader who leaves early has cost a
- *			few times what it read. At the limit, a quarter of it at a time
+ *			few times what it read. At the limit, an eighth of it at a time
  *	strided		pieces at equal distances, forwards or backwards: the next pieces, twice as
  *			many as came so far
  *	anything else	nothing: a random reader must not be charged for its neighbours

@@ -16,7 +16,7 @@ from machine import Failed, cpu_seconds, memory_mib, run, wait_for
 START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 60
 BLOCK_LEN = 4 << 20
-READAHEAD_LEN = 64 << 20  # the default
+READAHEAD_LEN = 128 << 20  # the default
 POPULATE_SECONDS_MAX = 60
 
 

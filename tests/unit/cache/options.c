@@ -27,7 +27,7 @@ static void test_defaults__of_the_cache__are_valid(void **state)
 	assert_int_equal(config.high_watermark, 95);
 	assert_int_equal(config.low_watermark, 90);
 	assert_int_equal(config.read_timeout, 30 * NS_PER_S);
-	assert_int_equal(config.prefetch_max, 64 * MIB);
+	assert_int_equal(config.prefetch_max, 256 * MIB);
 	assert_int_equal(config.fetch_max, 16 * MIB);
 	assert_false(config.huge_pages);
 	assert_int_equal(config.directories.count, 0);

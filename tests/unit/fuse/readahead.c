@@ -70,7 +70,7 @@ static void test_read__far_into_a_sequence__several_blocks_are_fetched_at_a_time
 {
 	static const struct {
 		uint64_t max, step;
-	} rows[] = { { 64 * MIB, 16 * MIB }, { 32 * MIB, 8 * MIB }, { 8 * MIB, BLOCK } };
+	} rows[] = { { 128 * MIB, 16 * MIB }, { 64 * MIB, 8 * MIB }, { 16 * MIB, BLOCK } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
