@@ -32,8 +32,9 @@
 
 #define MISMATCHES_PUSH 2 /* in a row, after which the bytes are to be pushed */
 
-#define READ_NS_MIN	  (100 * NS_PER_MS)
-#define READ_NS_MAX	  (3 * NS_PER_S)
+#define READ_NS_MIN	  (100 * NS_PER_MS) /* without a byte, until who is read counts as silent */
+#define READ_NS_MAX	  (2 * NS_PER_S)
+#define READ_PATIENCE	  6 /* times that, while bytes come */
 #define RESEND_NS	  (5 * NS_PER_MS)   /* after too many messages were under way */
 #define TRY_NS		  (100 * NS_PER_MS) /* between tries of a member that is waited for */
 #define UNPLACED_NS	  (10 * NS_PER_S)   /* from the start, until blocks are placed */
@@ -133,7 +134,7 @@ struct pursuit {
 	bool by_push;
 	/* the READ, one at a time */
 	struct transport_read read;
-	uint64_t read_limit_ns;	    /* its time */
+	uint64_t silence_ns;	    /* its time without a byte */
 	struct pursuit_list *queue; /* of READs, in which it waits; or NULL */
 	uint8_t *scratch;	    /* a slot of it, while it looks into a directory */
 	bool reading;		    /* it is the transport's */
@@ -296,10 +297,10 @@ void former_begin(struct pursuit *pursuit);
 
 /* reader_read.c */
 
-/** pursuit_read() - starts the READ of @state; its end is dealt with. @limit_ns: its time, cut to
- *  what is sensible. */
+/** pursuit_read() - starts the READ of @state; its end is dealt with. @silence_ns: its time without
+ *  a byte, cut to what is sensible. */
 void pursuit_read(struct pursuit *pursuit, enum pursuit_state state, uint32_t region, uint64_t off,
-		  uint32_t len, void *dst, uint64_t limit_ns);
+		  uint32_t len, void *dst, uint64_t silence_ns);
 
 /** pursuit_read_bytes() - starts the READ of the unit at pursuit->off. */
 void pursuit_read_bytes(struct pursuit *pursuit, uint64_t lease_ns);

@@ -15,6 +15,9 @@
  *
  * While a READ is under way its destination is the transport's: a pursuit that ends meanwhile waits
  * for it. Its time is bounded by the fetch's, so that this is no longer than a fence takes.
+ *
+ * Who is silent is given up soon; who is slow, as many read from it, some times later: the next one
+ * to ask would have to get the block from it, too, or from the backing store.
  */
 #include <errno.h>
 #include <string.h>
@@ -181,11 +184,13 @@ static void read_done(struct transport_read *read)
 /* Return: as transport_read(). */
 static int give(struct pursuit *pursuit)
 {
-	uint64_t by_ns = clock_after_ns(reader_now(pursuit->reader), pursuit->read_limit_ns);
+	uint64_t by_ns =
+		clock_after_ns(reader_now(pursuit->reader), READ_PATIENCE * pursuit->silence_ns);
 	uint64_t deadline_ns = pursuit->fetch->deadline_ns;
 	int error;
 
 	pursuit->read.deadline_ns = by_ns < deadline_ns ? by_ns : deadline_ns;
+	pursuit->read.silence_ns = pursuit->silence_ns;
 	error = transport_read(pursuit->neighbour->peer, &pursuit->read);
 	pursuit->reading = !error;
 	return error;
@@ -210,13 +215,13 @@ static bool block_waits(struct pursuit *pursuit)
 }
 
 void pursuit_read(struct pursuit *pursuit, enum pursuit_state state, uint32_t region, uint64_t off,
-		  uint32_t len, void *dst, uint64_t limit_ns)
+		  uint32_t len, void *dst, uint64_t silence_ns)
 {
 	struct reader *reader = pursuit->reader;
 	int error = -EAGAIN;
 
-	limit_ns = limit_ns > READ_NS_MAX ? READ_NS_MAX : limit_ns;
-	pursuit->read_limit_ns = limit_ns < READ_NS_MIN ? READ_NS_MIN : limit_ns;
+	silence_ns = silence_ns > READ_NS_MAX ? READ_NS_MAX : silence_ns;
+	pursuit->silence_ns = silence_ns < READ_NS_MIN ? READ_NS_MIN : silence_ns;
 	pursuit->state = state;
 	pursuit->step_ns = reader_now(reader);
 	pursuit->read = (struct transport_read){

@@ -130,6 +130,9 @@ void transport_link_down(struct transport_link *link, int status, const char *wh
 /** transport_link_message() - a message came in; @data is borrowed. */
 void transport_link_message(struct transport_link *link, const void *data, size_t len);
 
+/** transport_link_moved() - bytes of a read have come. */
+void transport_link_moved(struct transport_link *link);
+
 /** transport_link_ready() - send() may have room again. */
 void transport_link_ready(struct transport_link *link);
 

@@ -64,6 +64,7 @@ struct transport_peer {
 	bool asked;		/* transport_peer_connect(): connect though nothing waits */
 	struct transport_link *link;
 	struct read_list inflight, waiting;   /* with the backend; for a connection or room */
+	uint64_t moved_ns;		      /* when bytes of a read last came */
 	struct message_list outgoing, unsent; /* the same of messages */
 	unsigned messages;		      /* in both */
 	uint64_t used;			      /* the transport's `uses` of then, for the LRU */
@@ -108,7 +109,7 @@ struct transport {
 	bool reap;
 
 	unsigned reads; /* accepted and not done */
-	struct read_list read_deadlines, ended_reads;
+	struct read_list read_expiries, ended_reads;
 	struct message_list message_deadlines, ended_messages;
 
 	struct proofs proofs;
@@ -215,7 +216,8 @@ void reads_end_waiting(struct transport_peer *peer, int status);
 /** reads_defer_waiting() - inside a call: the same, at the next poll. */
 void reads_defer_waiting(struct transport_peer *peer, int status);
 
-/** reads_expire() - ends or fences what is past its deadline. Returns how many. */
+/** reads_expire() - ends or fences what is past its deadline, or too long silent. Returns how
+ *  many. */
 int reads_expire(struct transport *transport, uint64_t now_ns);
 
 /** reads_call_ended() - calls the deferred ones back. Returns how many. */

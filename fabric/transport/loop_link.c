@@ -213,6 +213,8 @@ static void slice_left(struct loop_half *half, struct transport_read *read, int 
 	half->slices--;
 	if (status && !FIRST_ERROR(read))
 		FIRST_ERROR(read) = (uint64_t)-status;
+	if (!status)
+		transport_link_moved(&half->link);
 	if (!--SLICES_LEFT(read))
 		transport_link_read_done(read, -(int)FIRST_ERROR(read));
 }

@@ -10,30 +10,52 @@
  * for the next one, as they had not their share of the guilt, but only once: on the second time
  * they end -ECONNRESET.
  *
+ * A peer that many read from is slow, and one that is no more is silent. To give up the first costs
+ * what was sent already, and sends more to others who are no faster; so a read may have, besides
+ * its deadline, a time for which nothing of any read of that peer may come (`silence_ns`).
+ *
  * Everything is a list through the caller's struct; nothing is allocated for a read.
  */
 #include <errno.h>
 
 #include "fabric/transport/front.h"
 
-/* Sorted. Most reads have the same time to live, so the place is mostly at the end; it is never
-   further than reads_max from it. */
-static void insert_by_deadline(struct transport *transport, struct transport_read *read)
+/* As things are now. */
+static uint64_t expiry_of(const struct transport_read *read)
 {
-	struct transport_read *before = TAILQ_LAST(&transport->read_deadlines, read_list);
+	uint64_t moved_ns = read->peer->moved_ns;
+	uint64_t since_ns = moved_ns > read->begun_ns ? moved_ns : read->begun_ns;
+	uint64_t silent_ns = clock_after_ns(since_ns, read->silence_ns);
 
-	while (before && before->deadline_ns > read->deadline_ns)
-		before = TAILQ_PREV(before, read_list, by_deadline);
-	if (before)
-		TAILQ_INSERT_AFTER(&transport->read_deadlines, before, read, by_deadline);
-	else
-		TAILQ_INSERT_HEAD(&transport->read_deadlines, read, by_deadline);
+	return read->silence_ns && silent_ns < read->deadline_ns ? silent_ns : read->deadline_ns;
 }
 
-static void forget_deadline(struct transport *transport, struct transport_read *read)
+/* Sorted. Most reads have the same time to live, so the place is mostly at the end; it is never
+   further than reads_max from it. */
+static void insert_by_expiry(struct transport *transport, struct transport_read *read)
+{
+	struct transport_read *before = TAILQ_LAST(&transport->read_expiries, read_list);
+
+	while (before && before->expires_ns > read->expires_ns)
+		before = TAILQ_PREV(before, read_list, by_expiry);
+	if (before)
+		TAILQ_INSERT_AFTER(&transport->read_expiries, before, read, by_expiry);
+	else
+		TAILQ_INSERT_HEAD(&transport->read_expiries, read, by_expiry);
+}
+
+/* Its peer has moved since. */
+static void put_off(struct transport *transport, struct transport_read *read)
+{
+	TAILQ_REMOVE(&transport->read_expiries, read, by_expiry);
+	read->expires_ns = expiry_of(read);
+	insert_by_expiry(transport, read);
+}
+
+static void forget_expiry(struct transport *transport, struct transport_read *read)
 {
 	if (!read->expired)
-		TAILQ_REMOVE(&transport->read_deadlines, read, by_deadline);
+		TAILQ_REMOVE(&transport->read_expiries, read, by_expiry);
 	read->expired = true;
 }
 
@@ -56,7 +78,7 @@ static void finish(struct transport_read *read, int status)
 {
 	struct transport *transport = read->peer->transport;
 
-	forget_deadline(transport, read);
+	forget_expiry(transport, read);
 	call_done(transport, read, status);
 }
 
@@ -116,7 +138,9 @@ int transport_read(struct transport_peer *peer, struct transport_read *read)
 	if (!read->deadline_ns)
 		read->deadline_ns =
 			clock_after_ns(transport_now(transport), transport->config.read_timeout);
-	insert_by_deadline(transport, read);
+	read->begun_ns = transport_now(transport);
+	read->expires_ns = expiry_of(read);
+	insert_by_expiry(transport, read);
 	transport->reads++;
 	peer->used = ++transport->uses;
 	transport_count(transport, TRANSPORT_READS, 1);
@@ -159,6 +183,11 @@ static void repeat(struct transport_peer *peer, struct transport_read *read)
 	transport_count(peer->transport, TRANSPORT_READS_REPEATED, 1);
 }
 
+void transport_link_moved(struct transport_link *link)
+{
+	link->peer->moved_ns = transport_now(link->transport);
+}
+
 void transport_link_read_done(struct transport_read *read, int status)
 {
 	struct transport_peer *peer = read->peer;
@@ -194,7 +223,7 @@ void reads_defer_waiting(struct transport_peer *peer, int status)
 
 	while ((read = TAILQ_FIRST(&peer->waiting))) {
 		TAILQ_REMOVE(&peer->waiting, read, by_link);
-		forget_deadline(peer->transport, read);
+		forget_expiry(peer->transport, read);
 		read->status = status;
 		TAILQ_INSERT_TAIL(&peer->transport->ended_reads, read, by_link);
 	}
@@ -217,11 +246,15 @@ int reads_expire(struct transport *transport, uint64_t now_ns)
 	struct transport_read *read;
 	int count = 0;
 
-	for (; (read = TAILQ_FIRST(&transport->read_deadlines)) && read->deadline_ns <= now_ns;
-	     count++) {
+	while ((read = TAILQ_FIRST(&transport->read_expiries)) && read->expires_ns <= now_ns) {
 		struct transport_peer *peer = read->peer;
 
-		forget_deadline(transport, read);
+		if (expiry_of(read) > now_ns) {
+			put_off(transport, read);
+			continue;
+		}
+		forget_expiry(transport, read);
+		count++;
 		if (read->link) {
 			peer_fence(peer, FENCE_TIMEOUT, "a read had no answer by its deadline");
 			continue;

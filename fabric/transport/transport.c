@@ -116,7 +116,7 @@ static struct transport *new_transport(const struct transport_environment *envir
 	TAILQ_INIT(&transport->active);
 	TAILQ_INIT(&transport->passive);
 	TAILQ_INIT(&transport->queued);
-	TAILQ_INIT(&transport->read_deadlines);
+	TAILQ_INIT(&transport->read_expiries);
 	TAILQ_INIT(&transport->ended_reads);
 	TAILQ_INIT(&transport->message_deadlines);
 	TAILQ_INIT(&transport->ended_messages);
@@ -287,12 +287,12 @@ static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
 /* When transport_poll() has something to do even if no descriptor says so. */
 static uint64_t next_ns(const struct transport *transport, uint64_t until_ns)
 {
-	const struct transport_read *read = TAILQ_FIRST(&transport->read_deadlines);
+	const struct transport_read *read = TAILQ_FIRST(&transport->read_expiries);
 	const struct transport_message *message = TAILQ_FIRST(&transport->message_deadlines);
 	uint64_t next = earlier(until_ns, transport->peers_timer_ns);
 
 	if (read)
-		next = earlier(next, read->deadline_ns);
+		next = earlier(next, read->expires_ns);
 	if (message)
 		next = earlier(next, message->deadline_ns);
 	if (transport->greeter)

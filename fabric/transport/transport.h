@@ -232,13 +232,15 @@ struct transport_read {
 	size_t len;	      /* 1 .. TRANSPORT_READ_LEN_MAX */
 	void *dst;	      /* @len bytes inside one of our regions */
 	uint64_t deadline_ns; /* 0: now + read_timeout */
+	uint64_t silence_ns;  /* it ends sooner if no read of this peer moves for so long; 0: not */
 	void (*done)(struct transport_read *read);
 	void *context;
 	/* set before done */
 	int status; /* 0, -ERANGE, -ECONNRESET, -ETIMEDOUT, -EHOSTUNREACH, -EACCES ... */
 	/* private */
 	struct transport_peer *peer;
-	TAILQ_ENTRY(transport_read) by_deadline, by_link;
+	uint64_t begun_ns, expires_ns;
+	TAILQ_ENTRY(transport_read) by_expiry, by_link;
 	struct transport_link *link; /* NULL: waits for a connection or for room on it */
 	uint64_t backend[4];	     /* the backend's: slices under way, ids */
 	bool repeated, expired;

@@ -178,35 +178,57 @@ class Peers(case.Case):
 class Hosts(case.Case):
     """Nodes on hosts of their own, whose network can be cut; memory only."""
     FILES, FILE_LEN = 12, 6 * content.MIB
+    SLOW_FILES, SLOW_MEGABITS = 4, 20  # four blocks under way take seven seconds
 
     @classmethod
     def setUpClass(cls):
         cls.network = network.Network(3)
         cls.addClassCleanup(cls.network.close)
 
-    def test_owner_cut_off__in_the_middle_of_reads__no_read_fails(self):
+    def setUp(self):
+        super().setUp()
         data = self.folder("dataset")
-        digests = {}
+        self.digests = {}
         for number in range(self.FILES):
             body = content.random_bytes(number, self.FILE_LEN)
             (data / str(number)).write_bytes(body)
-            digests[str(number)] = content.sha256(body)
-        made = cluster.Cluster(self, self.network, 3, data=data)
+            self.digests[str(number)] = content.sha256(body)
+        made = cluster.Cluster(self, self.network, 3, {"cache.memory": "192 MiB"}, data=data)
         made.join_all()
-        for each in made.members:
+        self.members = made.members
+        for each in self.members:
             each.node.wait_until(lambda each=each: each.node.counter("peers", "members") == 3,
                                  PLACED_S, f"{each.name} places blocks on all")
-        n1, n2, n3 = made.members
-        readers = [reader.Reader("sha256", *(member.node.mount / name for name in digests))
-                   for member in (n1, n2)]
+
+    def begin(self, member, count=FILES):
+        """Reads @count of the files."""
+        return reader.Reader("sha256", *(member.node.mount / name
+                                         for name in list(self.digests)[:count]))
+
+    def check(self, begun, count=FILES, message=None):
+        self.assertEqual(begun.results(ALL_S), list(self.digests.values())[:count], message)
+
+    def test_owner_cut_off__in_the_middle_of_reads__no_read_fails(self):
+        n1, n2, n3 = self.members
+        readers = [self.begin(member) for member in (n1, n2)]
         n1.node.wait_counter("peers", "fetched_bytes", self.FILE_LEN)
         self.network.partition([n1.host, n2.host], [n3.host])
         for each in readers:
-            self.assertEqual(each.results(ALL_S), list(digests.values()))
-        lone = reader.Reader("sha256", *(n3.node.mount / name for name in digests))
-        self.assertEqual(lone.results(ALL_S), list(digests.values()), "the one cut off reads too")
-        for member in made.members:
+            self.check(each)
+        self.check(self.begin(n3), message="the one cut off reads too")
+        for member in self.members:
             member.host.heal()
+
+    def test_slow_links__a_read_takes_seconds__it_is_waited_for(self):
+        self.check(self.begin(self.members[0]))
+        for member in self.members:
+            member.host.limit(self.SLOW_MEGABITS)
+            self.addCleanup(member.host.limit_not)
+        self.check(self.begin(self.members[1], self.SLOW_FILES), self.SLOW_FILES)
+        for room, counter, wanted in (("fabric", "read_timeouts", 0), ("peers", "failovers", 0),
+                                      ("cache", "fetch_bytes", self.FILES * self.FILE_LEN)):
+            self.assertEqual(sum(each.node.counter(room, counter) for each in self.members),
+                             wanted, counter)
 
 
 if __name__ == "__main__":

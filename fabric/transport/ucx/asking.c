@@ -200,6 +200,7 @@ static void land(struct ucx_link *link, const struct ucx_piece *piece, const uin
 		return;
 	}
 	memcpy(ask->dst, bytes, piece->len);
+	transport_link_moved(&link->link);
 	end_ask(ask, 0);
 }
 

@@ -287,6 +287,7 @@ void verbs_reads_landed(struct verbs_queue *queue, const struct verbs_slot *slot
 	struct verbs_link *link = queue->link;
 
 	progress_of(slot->read)->inflight--;
+	transport_link_moved(&link->base);
 	if (link->reads_first || link->again_count)
 		verbs_link_dirty(link);
 	settle(link, slot->read);

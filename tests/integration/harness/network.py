@@ -76,13 +76,17 @@ class Host:
     def lose_nothing(self):
         self.nft("table inet loss\ndelete table inet loss\n")
 
-
     def limit(self, megabits):
         """What goes out and what comes in: so many Mbit/s each."""
         burst = max(megabits * 1000 // 8, 128 << 10)  # a millisecond's bytes, or two long packets
         for namespace, device in ((self.namespace, "eth0"), (self.network.switch, self.port)):
             subprocess.run(["tc", "-n", namespace, "qdisc", "replace", "dev", device, "root", "tbf",
                             "rate", f"{megabits}mbit", "burst", str(burst), "latency", "50ms"],
+                           check=True)
+
+    def limit_not(self):
+        for namespace, device in ((self.namespace, "eth0"), (self.network.switch, self.port)):
+            subprocess.run(["tc", "-n", namespace, "qdisc", "delete", "dev", device, "root"],
                            check=True)
 
 

@@ -408,7 +408,7 @@ bool model_node_turn(struct model_node *node)
 uint64_t model_node_next_ns(const struct model_node *node)
 {
 	const struct transport *transport = node->transport;
-	const struct transport_read *read = TAILQ_FIRST(&transport->read_deadlines);
+	const struct transport_read *read = TAILQ_FIRST(&transport->read_expiries);
 	const struct transport_message *message = TAILQ_FIRST(&transport->message_deadlines);
 	uint64_t next_ns = earlier(node->next_ns, transport->peers_timer_ns);
 
@@ -420,7 +420,7 @@ uint64_t model_node_next_ns(const struct model_node *node)
 			next_ns = earlier(next_ns, first->p.deadline_ns);
 	}
 	if (read)
-		next_ns = earlier(next_ns, read->deadline_ns);
+		next_ns = earlier(next_ns, read->expires_ns);
 	if (message)
 		next_ns = earlier(next_ns, message->deadline_ns);
 	return next_ns;

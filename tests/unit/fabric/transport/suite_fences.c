@@ -140,6 +140,30 @@ static void test_transport_read__a_stalled_peer__all_end_by_their_deadlines(void
 	assert_int_equal(suite_count(a, TRANSPORT_READS_INFLIGHT), 0);
 }
 
+static void test_transport_read__a_stalled_peer__ends_when_it_is_silent_too_long(void **state)
+{
+	struct suite *suite = *state;
+	struct suite_node *a = suite_node_add(suite), *b = suite_node_add(suite);
+	struct transport_peer *peer = suite_peer(a, b);
+	struct suite_read *reads = suite_calloc(suite, READS, sizeof(*reads));
+
+	suite_wait_up(suite, peer);
+	suite_wait(suite, &b->ups, 1, "up, there");
+	suite_stall(suite, b);
+	for (unsigned i = 0; i < READS; i++) {
+		reads[i] = (struct suite_read){ .read = { .region = b->readable,
+							  .silence_ns = 100 * NS_PER_MS },
+						.scribble = true };
+		start(suite, &reads[i], a, peer, i, 600 * NS_PER_S);
+	}
+	suite_reads_wait(suite, reads, READS);
+	for (unsigned i = 0; i < READS; i++)
+		assert_int_equal(reads[i].read.status, -ETIMEDOUT);
+	suite_unstall(suite, b);
+	assert_reads_again(suite, a, peer, b->readable);
+	assert_untouched(reads, READS);
+}
+
 static void test_transport_peer_put__of_a_stalled_peer__ends_soon(void **state)
 {
 	struct suite *suite = *state;
@@ -176,6 +200,7 @@ const struct CMUnitTest suite_fence_tests[] = {
 	SUITE_TEST(test_transport_read__not_connected_by_its_deadline__ends_without_a_fence),
 	SUITE_TEST(test_transport_read__one_past_its_deadline__the_others_are_repeated),
 	SUITE_TEST(test_transport_read__a_stalled_peer__all_end_by_their_deadlines),
+	SUITE_TEST(test_transport_read__a_stalled_peer__ends_when_it_is_silent_too_long),
 	SUITE_TEST(test_transport_peer_put__of_a_stalled_peer__ends_soon),
 	SUITE_TEST(test_transport_close__with_a_stalled_peer__ends_everything),
 };

@@ -112,6 +112,39 @@ static void test_transport_read__repeated__ends_by_its_own_deadline(void **state
 	stall(b->which, false);
 }
 
+/* One that never comes; each 50 ms another one does. */
+static void test_transport_read__its_peer_moves__is_not_given_up_before_its_deadline(void **state)
+{
+	struct suite *suite = *state;
+	struct suite_node *a = suite_node_add(suite), *b = suite_node_add(suite);
+
+	suite_wait_up(suite, suite_peer(a, b));
+	for (unsigned moving = 0; moving < 2; moving++) {
+		struct suite_read stuck = { .read.silence_ns = 100 * NS_PER_MS };
+		uint64_t begun_ns = clock_now_ns(&manual.clock), ended_ns, silent_ns;
+
+		set_stalls(1000);
+		start(&stuck, a, b, 0, NS_PER_S);
+		set_stalls(0);
+		for (unsigned i = 0; i < (moving ? 40 : 10) && !stuck.calls; i++) {
+			struct suite_read other = { 0 };
+
+			start(&other, a, b, 1, NS_PER_S);
+			assert_int_equal(suite_read_wait(suite, &other), 0);
+			suite_wait_ns(suite, 50 * NS_PER_MS);
+		}
+		silent_ns = clock_now_ns(&manual.clock);
+		assert_int_equal(stuck.calls, moving);
+		assert_int_equal(suite_read_wait(suite, &stuck), -ETIMEDOUT);
+		ended_ns = clock_now_ns(&manual.clock);
+		if (moving)
+			assert_in_range(ended_ns - begun_ns, NS_PER_S, 1100 * NS_PER_MS);
+		else
+			assert_in_range(ended_ns - silent_ns, 40 * NS_PER_MS, 60 * NS_PER_MS);
+		suite_wait_up(suite, suite_peer(a, b));
+	}
+}
+
 static void test_transport_read__connection_breaks__ends_without_a_repetition(void **state)
 {
 	struct suite *suite = *state;
@@ -322,6 +355,7 @@ static void test_transport_read__done_acts_on_its_peer__all_ends_well(void **sta
 static const struct CMUnitTest loop_tests[] = {
 	SUITE_TEST(test_transport_read__fenced_along_twice__ends_econnreset),
 	SUITE_TEST(test_transport_read__repeated__ends_by_its_own_deadline),
+	SUITE_TEST(test_transport_read__its_peer_moves__is_not_given_up_before_its_deadline),
 	SUITE_TEST(test_transport_read__connection_breaks__ends_without_a_repetition),
 	SUITE_TEST(test_transport_read__owner_killed__ends_when_that_is_noticed),
 	SUITE_TEST(test_transport_listen__a_member_started_anew__its_former_self_is_dropped),

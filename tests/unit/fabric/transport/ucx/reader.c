@@ -136,6 +136,7 @@ static void test_answer__of_what_was_asked__lands(void **state)
 	rig_wait(&read.dones, 1, "the read");
 	assert_int_equal(read.read.status, 0);
 	assert_true(rig_read_right(&read));
+	assert_int_equal(reader.moves, 1);
 }
 
 static void test_answer__with_an_id_that_is_none__is_dropped_and_counted(void **state)
@@ -152,6 +153,7 @@ static void test_answer__with_an_id_that_is_none__is_dropped_and_counted(void **
 		rig_wait_counted(&reader, TRANSPORT_FORGED, i + 1);
 	}
 	assert_int_equal(read.dones, 0);
+	assert_int_equal(reader.moves, 0);
 	assert_untouched();
 	answer(id, right, ASKED);
 	rig_wait(&read.dones, 1, "the read");

@@ -71,6 +71,11 @@ void transport_link_message(struct transport_link *link, const void *data, size_
 		rig->on_message(rig, data, len);
 }
 
+void transport_link_moved(struct transport_link *link)
+{
+	link->transport->moves++;
+}
+
 void transport_link_ready(struct transport_link *link)
 {
 	link->transport->readies++;

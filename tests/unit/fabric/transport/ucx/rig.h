@@ -34,7 +34,7 @@ struct transport {
 	int offer_len;
 	int accept; /* what transport_link_accept() answers to the right proof */
 	int64_t counted[TRANSPORT_COUNTER_COUNT];
-	unsigned accepts, ups, downs, messages, readies;
+	unsigned accepts, ups, downs, messages, readies, moves;
 	int down_status;
 	char down_why[256];
 	struct transport_link *passive; /* the last accepted, NULL when it is down */

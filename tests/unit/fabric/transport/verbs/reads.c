@@ -49,6 +49,7 @@ static struct ibv_mr mr = { .lkey = 7 };
 static struct item items[READS];
 static uint8_t owner[OWNER_LEN];
 static uint8_t once[READ_LEN];
+static unsigned moves;
 static struct random dice;
 
 /* --- what the rest of the backend does */
@@ -98,6 +99,12 @@ void verbs_link_fence(struct verbs_link *it, int status, const char *why)
 void verbs_link_dirty(struct verbs_link *it)
 {
 	it->dirty = true;
+}
+
+void transport_link_moved(struct transport_link *base)
+{
+	assert_ptr_equal(base, &link->base);
+	moves++;
 }
 
 void transport_link_read_done(struct transport_read *read, int status)
@@ -245,6 +252,7 @@ static int start(struct item *item, uint64_t off, size_t len)
 static void test_read__devices_refuse_the_nth__others_read_every_byte_once(void **state)
 {
 	(void)state;
+	moves = 0;
 	for (unsigned nth = 0; nth < 3 * VERBS_POST_BATCH; nth++) {
 		devices[0].takes = nth;
 		devices[1].takes = nth / 2;
@@ -266,6 +274,7 @@ static void test_read__devices_refuse_the_nth__others_read_every_byte_once(void 
 			assert_int_equal(items[i].read.status, 0);
 		}
 		assert_int_equal(link->reads, 0);
+		assert_true(moves >= (nth + 1) * READS);
 		assert_true(!(link->rails & 1));
 		join(0);
 		if (!(link->rails & 2))
