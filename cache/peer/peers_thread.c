@@ -234,6 +234,7 @@ static int reader_make(struct peers *peers)
 		.placement = peers->placement,
 		.self = peers->self,
 		.block_len = cache_block_len(peers->cache),
+		.read_timeout = peers->transport_config->read_timeout,
 		.directory = transport_kind(peers->transport) == TRANSPORT_VERBS,
 	};
 

@@ -59,7 +59,8 @@ struct reader_setup {
 	struct placement *placement;
 	struct member_id self;
 	uint32_t block_len;
-	bool directory; /* directories are read first: worth it on verbs */
+	uint64_t read_timeout; /* ns: for so long who is read from may bring nothing */
+	bool directory;	       /* directories are read first: worth it on verbs */
 };
 
 /** reader_create() - Return: 0 or -ENOMEM. @setup: copied. */

@@ -33,8 +33,7 @@
 #define MISMATCHES_PUSH 2 /* in a row, after which the bytes are to be pushed */
 
 #define READ_NS_MIN	  (100 * NS_PER_MS) /* without a byte, until who is read counts as silent */
-#define READ_NS_MAX	  (2 * NS_PER_S)
-#define READ_PATIENCE	  6 /* times that, while bytes come */
+#define READ_PATIENCE	  6		    /* times that, while bytes come */
 #define RESEND_NS	  (5 * NS_PER_MS)   /* after too many messages were under way */
 #define TRY_NS		  (100 * NS_PER_MS) /* between tries of a member that is waited for */
 #define UNPLACED_NS	  (10 * NS_PER_S)   /* from the start, until blocks are placed */

@@ -220,7 +220,8 @@ void pursuit_read(struct pursuit *pursuit, enum pursuit_state state, uint32_t re
 	struct reader *reader = pursuit->reader;
 	int error = -EAGAIN;
 
-	silence_ns = silence_ns > READ_NS_MAX ? READ_NS_MAX : silence_ns;
+	if (silence_ns > reader->setup.read_timeout)
+		silence_ns = reader->setup.read_timeout;
 	pursuit->silence_ns = silence_ns < READ_NS_MIN ? READ_NS_MIN : silence_ns;
 	pursuit->state = state;
 	pursuit->step_ns = reader_now(reader);

@@ -36,8 +36,9 @@ static const struct option transport_table[] = {
 			 .help = "Limit for making a connection, the handshake included."),
 	TRANSPORT_OPTION(read_timeout, OPTION_DURATION, .default_text = "2 s",
 			 .min = 10 * NS_PER_MS, .max = 300 * NS_PER_S,
-			 .help = "Limit for one read of a peer. When it passes, the connection is "
-				 "given up."),
+			 .help = "How long a peer that is read from may bring nothing until the "
+				 "connection is given up; six times that for one read in any "
+				 "case."),
 	TRANSPORT_OPTION(retry_min, OPTION_DURATION, .default_text = "100 ms", .min = NS_PER_MS,
 			 .max = 60 * NS_PER_S,
 			 .help = "Pause after a connection failed; doubled each time, up to "

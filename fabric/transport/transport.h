@@ -70,7 +70,7 @@ struct transport_config {
 	int64_t traffic_class;	       /* 0..255 */
 	int64_t pkey_index;	       /* InfiniBand */
 	uint64_t connect_timeout;      /* ns, greeting and connecting together */
-	uint64_t read_timeout;	       /* ns, of a read that names none */
+	uint64_t read_timeout;	       /* ns, of a read without a deadline of its own */
 	uint64_t retry_min, retry_max; /* ns, back-off after a failed connection */
 	int64_t reads_max;	       /* in flight, all peers together */
 	int64_t peers_connected_max;   /* connections opened; as many again are accepted */

@@ -32,8 +32,6 @@ SECONDS = 3
 LINK_MBIT = 400
 MTU = 9000
 LINK_BYTES = LINK_MBIT * 1e6 / 8
-# What is read ahead by default takes such a link longer than a read may take by default.
-PATIENT = {"fabric__read_timeout": "10 s", "peers__lease": "20 s"}
 SCALES = (2, 4, 8)
 LOCKSTEP = 8
 PLACED_SECONDS_MAX = 90
@@ -255,7 +253,7 @@ class PeersBench:
         try:
             with Nodes(self, data) as nodes:
                 for host in hosts.hosts:
-                    nodes.add(host, 3 * self.part_len + 128 * MIB, **PATIENT)
+                    nodes.add(host, 3 * self.part_len + 128 * MIB)
                 nodes.wait_placed()
                 # The owners have it in their memory after it; so has who read it, so that somebody
                 # else is measured.
@@ -280,7 +278,7 @@ class PeersBench:
             with Nodes(self, data) as nodes:
                 for host in hosts.hosts:
                     nodes.add(host, self.part_len + 128 * MIB,
-                              peers__hot_readers=HOT_READERS[who], **PATIENT)
+                              peers__hot_readers=HOT_READERS[who])
                 nodes.wait_placed()
                 # by the ninth, who is an owner only afterwards
                 self.read_at_once(nodes.members[-1:], ["file"])

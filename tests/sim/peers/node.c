@@ -237,6 +237,7 @@ static void reader_make(struct model_node *node)
 		.placement = model_placement[world->scenario->nodes],
 		.self = node->id,
 		.block_len = cache_block_len(node->cache),
+		.read_timeout = 2 * NS_PER_S,
 		.directory = world->scenario->directory,
 	};
 	size_t len;

@@ -208,6 +208,7 @@ static void make_reader(struct rig *rig)
 		.placement = rig->placement,
 		.self = rig->self,
 		.block_len = RIG_BLOCK_LEN,
+		.read_timeout = 2 * NS_PER_S,
 		.directory = rig->directory,
 	};
 	void *scratch;
