@@ -195,6 +195,7 @@ static void make_reader(struct rig *rig)
 		.config = &rig->config,
 		.transport = rig->transport,
 		.counters = &rig->counters,
+		.reads_served = rig->plan.reads_served,
 		.evidence = evidence,
 		.context = rig,
 	};
