@@ -414,13 +414,7 @@ static void silent(struct ask *ask, uint64_t now_ns)
 {
 	struct neighbours *neighbours = ask->catalog->setup.neighbours;
 	struct neighbour *neighbour = neighbours_find(neighbours, &ask->member);
-	uint64_t moves_until_ns = neighbour ? neighbour_moves_until_ns(neighbours, neighbour) : 0;
 
-	if (moves_until_ns > now_ns) { /* its answer may be behind bytes of READs */
-		ask->silent_ns = moves_until_ns;
-		ask_due(ask);
-		return;
-	}
 	if (!ask->patient && is_connecting(ask, neighbour)) {
 		ask->patient = true;
 		ask->silent_ns = clock_after_ns(now_ns, ask->catalog->setup.config->silence);

@@ -309,13 +309,3 @@ void neighbour_failed(struct neighbours *neighbours, struct neighbour *neighbour
 	if (neighbours->setup.evidence)
 		neighbours->setup.evidence(neighbours->setup.context, &neighbour->id, why);
 }
-
-uint64_t neighbour_moves_until_ns(const struct neighbours *neighbours,
-				  const struct neighbour *neighbour)
-{
-	uint64_t moved_ns = neighbours->setup.reads_served && neighbour->peer
-				    ? transport_peer_moved_ns(neighbour->peer)
-				    : 0;
-
-	return moved_ns ? clock_after_ns(moved_ns, neighbours->setup.config->silence) : 0;
-}

@@ -47,8 +47,6 @@ struct neighbours_setup {
 	const struct peers_config *config; /* borrowed for life */
 	struct transport *transport;
 	struct counters *counters;
-	/* READs are answered by its process, in one stream with what it says: not on verbs */
-	bool reads_served;
 	/* tells the gossip that @id failed us, and is not known to restart; may be NULL */
 	void (*evidence)(void *context, const struct member_id *id, const char *why);
 	void *context;
@@ -119,11 +117,6 @@ bool neighbour_usable(struct neighbours *neighbours, struct neighbour *neighbour
 void neighbour_answered(struct neighbours *neighbours, struct neighbour *neighbour);
 void neighbour_failed(struct neighbours *neighbours, struct neighbour *neighbour, uint64_t now_ns,
 		      const char *why);
-
-/** neighbour_moves_until_ns() - until when it does not count as silent, going by the bytes of READs
- *  that have come: what it says may be behind more of them. 0: they tell nothing. */
-uint64_t neighbour_moves_until_ns(const struct neighbours *neighbours,
-				  const struct neighbour *neighbour);
 
 static inline bool neighbour_is_restarting(const struct neighbour *neighbour, uint64_t now_ns)
 {

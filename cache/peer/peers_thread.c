@@ -214,7 +214,6 @@ static int neighbours_make(struct peers *peers)
 		.config = &peers->config,
 		.transport = peers->transport,
 		.counters = &peers->counters,
-		.reads_served = transport_kind(peers->transport) != TRANSPORT_VERBS,
 		.evidence = on_evidence,
 		.context = peers,
 	};

@@ -202,23 +202,6 @@ static void ask_again(struct question *question)
 	}
 }
 
-/* While bytes of READs come, its word may be behind them; but not for ever. */
-static bool put_off(struct question *question)
-{
-	struct reader *reader = question->pursuit->reader;
-	uint64_t until_ns = neighbour_moves_until_ns(reader->setup.neighbours, question->neighbour);
-	uint64_t limit_ns =
-		clock_after_ns(question->asked_ns, READ_PATIENCE * reader->setup.read_timeout);
-
-	if (until_ns > limit_ns)
-		until_ns = limit_ns;
-	if (until_ns <= reader_now(reader))
-		return false;
-	question->due_ns = until_ns;
-	reader_due(reader, until_ns);
-	return true;
-}
-
 void question_due(struct question *question)
 {
 	struct reader *reader = question->pursuit->reader;
@@ -227,8 +210,7 @@ void question_due(struct question *question)
 		question_send(question);
 	else if (question->state == QUESTION_BUSY)
 		ask_again(question);
-	if (question->state != QUESTION_ASKED || question->due_ns > reader_now(reader) ||
-	    put_off(question))
+	if (question->state != QUESTION_ASKED || question->due_ns > reader_now(reader))
 		return;
 	neighbour_failed(reader->setup.neighbours, question->neighbour, reader_now(reader),
 			 "asked for a block, it said nothing");

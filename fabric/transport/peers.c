@@ -194,11 +194,6 @@ uint64_t transport_peer_retry_ns(const struct transport_peer *peer)
 	return 0;
 }
 
-uint64_t transport_peer_moved_ns(const struct transport_peer *peer)
-{
-	return peer->moved_ns;
-}
-
 uint64_t transport_peer_region_len(const struct transport_peer *peer, uint32_t region)
 {
 	if (peer->state != PEER_UP || peer->kind == TRANSPORT_PEER_PASSIVE)

@@ -219,7 +219,6 @@ bool transport_peer_is_up(const struct transport_peer *peer);
 const struct member_id *transport_peer_member(const struct transport_peer *peer); /* none before */
 const struct address *transport_peer_address(const struct transport_peer *peer);  /* ACTIVE ones */
 uint64_t transport_peer_retry_ns(const struct transport_peer *peer);		  /* 0: now */
-uint64_t transport_peer_moved_ns(const struct transport_peer *peer); /* a read's last byte; 0 */
 /** Return: the length of the peer's region @region, 0 when it has none. */
 uint64_t transport_peer_region_len(const struct transport_peer *peer, uint32_t region);
 void *transport_peer_context(const struct transport_peer *peer);

@@ -193,8 +193,7 @@ class Hosts(case.Case):
             body = content.random_bytes(number, self.FILE_LEN)
             (data / str(number)).write_bytes(body)
             self.digests[str(number)] = content.sha256(body)
-        made = cluster.Cluster(self, self.network, 3, {"cache.memory": "192 MiB",
-                                                       **cluster.PATIENT}, data=data)
+        made = cluster.Cluster(self, self.network, 3, {"cache.memory": "192 MiB"}, data=data)
         made.join_all()
         self.members = made.members
         for each in self.members:

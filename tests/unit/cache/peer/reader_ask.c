@@ -12,7 +12,6 @@
 static struct rig rig;
 
 static struct rig_fixture three = { &rig, { .owners = 3 } };
-static struct rig_fixture served = { &rig, { .owners = 3, .reads_served = true } };
 
 /* A block of owner 1, then 2. */
 static uint64_t a_block(uint64_t from)
@@ -40,43 +39,6 @@ static void test_reader__owner_silent__second_is_asked_after_silence(void **stat
 	assert_int_equal(rig_count(&rig, PEERS_FAILOVERS), 1);
 	assert_int_equal(rig.evidence[1], 1);
 	rig_wait_count(&rig, &owner->cancel_count, 1);
-}
-
-/* Reads @block every 100 ms, until a question of another one is given up. */
-static void read_until_silent(uint64_t block)
-{
-	while (rig_count(&rig, PEERS_SILENT) == 0) {
-		assert_int_equal(rig_get(&rig, block), PEER_FETCHED);
-		rig_run(&rig, 100 * NS_PER_MS);
-	}
-}
-
-static void silent_while_reads_come(uint64_t silence_ns)
-{
-	uint64_t block = a_block(0), begun_ns;
-	struct rig_fetch fetch;
-
-	assert_int_equal(rig_get(&rig, block), PEER_FETCHED);
-	rig_owner(&rig, 1)->silent = true;
-	begun_ns = rig_now(&rig);
-	rig_fetch(&rig, &fetch, a_block(block + 1), 20 * NS_PER_S);
-	read_until_silent(block);
-	assert_in_range(rig_now(&rig) - begun_ns, silence_ns, silence_ns + 200 * NS_PER_MS);
-	rig_wait(&rig, &fetch);
-	assert_int_equal(fetch.fetch.outcome, PEER_FETCHED);
-	assert_int_equal(rig_owner(&rig, 2)->stage_count, 1);
-}
-
-static void test_reader__silent_while_the_nic_answers_reads__is_silent(void **state)
-{
-	(void)state;
-	silent_while_reads_come(RIG_SILENCE_NS);
-}
-
-static void test_reader__silent_while_it_answers_reads__is_waited_for_longer(void **state)
-{
-	(void)state;
-	silent_while_reads_come(12 * NS_PER_S);
 }
 
 static void test_reader__owner_stopped__second_is_asked(void **state)
@@ -543,8 +505,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ASK_TEST(test_reader__owner_silent__second_is_asked_after_silence),
-		ASK_TEST(test_reader__silent_while_the_nic_answers_reads__is_silent),
-		RIG_TEST(&served, test_reader__silent_while_it_answers_reads__is_waited_for_longer),
 		ASK_TEST(test_reader__owner_stopped__second_is_asked),
 		ASK_TEST(test_reader__owner_slow__is_waited_for),
 		ASK_TEST(test_reader__slow_without_a_word__is_silent),

@@ -195,7 +195,6 @@ static void make_reader(struct rig *rig)
 		.config = &rig->config,
 		.transport = rig->transport,
 		.counters = &rig->counters,
-		.reads_served = rig->plan.reads_served,
 		.evidence = evidence,
 		.context = rig,
 	};

@@ -82,7 +82,6 @@ struct rig_owner {
 struct rig_plan {
 	unsigned owners;
 	bool directory;
-	bool reads_served;	/* READs show that their owner lives */
 	int64_t reads_max;	/* 0: many */
 	bool newcomer;		/* this node stores for no longer than an instant */
 	unsigned newcomers;	/* so many of the owners, from the last, too */
