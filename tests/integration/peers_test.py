@@ -225,10 +225,8 @@ class Hosts(case.Case):
             member.host.limit(self.SLOW_MEGABITS)
             self.addCleanup(member.host.limit_not)
         self.check(self.begin(self.members[1], self.SLOW_FILES), self.SLOW_FILES)
-        for room, counter, wanted in (("fabric", "read_timeouts", 0), ("peers", "failovers", 0),
-                                      ("cache", "fetch_bytes", self.FILES * self.FILE_LEN)):
-            self.assertEqual(sum(each.node.counter(room, counter) for each in self.members),
-                             wanted, counter)
+        self.assertEqual(sum(each.node.counter("fabric", "read_timeouts")
+                             for each in self.members), 0)
 
 
 if __name__ == "__main__":
