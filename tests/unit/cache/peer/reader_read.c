@@ -24,6 +24,13 @@ static struct rig_owner *owner(void)
 }
 
 /* From the owner, or from the second. */
+/* Of the slices of READs that start from now on. */
+static void set_stalls(unsigned per_mille)
+{
+	rig.faults.stall_per_mille = per_mille;
+	loop_network_set_faults(rig.network, &rig.faults);
+}
+
 static void expect_stages(unsigned first, unsigned second)
 {
 	assert_int_equal(rig_owner(&rig, 1)->stage_count, first);
@@ -374,12 +381,10 @@ static void test_reader__directory_stalls__next(void **state)
 	struct rig_fetch fetch;
 
 	(void)state;
-	rig.faults.stall_per_mille = 1000;
-	loop_network_set_faults(rig.network, &rig.faults);
+	set_stalls(1000);
 	rig_fetch(&rig, &fetch, block, 10 * NS_PER_S);
 	rig_run(&rig, NS_PER_S);
-	rig.faults.stall_per_mille = 0;
-	loop_network_set_faults(rig.network, &rig.faults);
+	set_stalls(0);
 	rig_wait(&rig, &fetch);
 	assert_int_equal(fetch.fetch.outcome, PEER_FETCHED);
 	expect_stages(0, 1);
@@ -391,20 +396,27 @@ static void test_reader__directory_stalls__next(void **state)
 	assert_int_equal(rig_count(&rig, PEERS_FROM_DIRECTORY), 1);
 }
 
+/* Starts a fetch whose READ, by a locator, does not come. Return: when. */
+static uint64_t fetch_stalled(struct rig_fetch *fetch, uint64_t block)
+{
+	uint64_t begun_ns;
+
+	assert_int_equal(rig_get(&rig, block), PEER_FETCHED);
+	set_stalls(1000);
+	begun_ns = rig_now(&rig);
+	rig_fetch(&rig, fetch, block, 20 * NS_PER_S);
+	return begun_ns;
+}
+
 static void test_reader__read_stalls__by_its_own_time_the_next_is_asked(void **state)
 {
 	uint64_t block = a_block(0), begun_ns;
 	struct rig_fetch fetch;
 
 	(void)state;
-	assert_int_equal(rig_get(&rig, block), PEER_FETCHED);
-	rig.faults.stall_per_mille = 1000;
-	loop_network_set_faults(rig.network, &rig.faults);
-	begun_ns = rig_now(&rig);
-	rig_fetch(&rig, &fetch, block, 20 * NS_PER_S);
+	begun_ns = fetch_stalled(&fetch, block);
 	rig_run(&rig, NS_PER_S);
-	rig.faults.stall_per_mille = 0;
-	loop_network_set_faults(rig.network, &rig.faults);
+	set_stalls(0);
 	rig_wait(&rig, &fetch);
 	assert_int_equal(fetch.fetch.outcome, PEER_FETCHED);
 	assert_in_range(rig_now(&rig) - begun_ns, 2 * NS_PER_S, 2100 * NS_PER_MS);
@@ -418,13 +430,8 @@ static void test_reader__read_stalls_while_others_come__waited_for_longer(void *
 	struct rig_fetch fetch;
 
 	(void)state;
-	assert_int_equal(rig_get(&rig, block), PEER_FETCHED);
-	rig.faults.stall_per_mille = 1000;
-	loop_network_set_faults(rig.network, &rig.faults);
-	begun_ns = rig_now(&rig);
-	rig_fetch(&rig, &fetch, block, 20 * NS_PER_S);
-	rig.faults.stall_per_mille = 0;
-	loop_network_set_faults(rig.network, &rig.faults);
+	begun_ns = fetch_stalled(&fetch, block);
+	set_stalls(0);
 	while (rig_count(&rig, PEERS_SILENT) == 0 && rig_now(&rig) - begun_ns < 30 * NS_PER_S) {
 		rig_hold(owner(), a_block(block + 1));
 		assert_int_equal(rig_get(&rig, a_block(block + 1)), PEER_FETCHED);
